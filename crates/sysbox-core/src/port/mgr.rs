@@ -1,0 +1,213 @@
+//! The port to the manager (Sysbox's `sysbox-mgr`): ids, mounts and rootfs of containers.
+
+use std::{fmt::Debug, num::NonZeroU32};
+
+use async_trait::async_trait;
+
+use crate::{
+    AbsPath, ContainerConfig, ContainerId, FsEntry, HostGid, HostUid, IdMappings, IdOffsets, Mount,
+    MountKind, PortError, ShiftType, ShiftfsMark,
+};
+
+/// What the manager does for containers.
+///
+/// Every call names a container. One that the manager does not know is `NotFound`, except for [`register`](Self::register).
+/// A call may be `Unavailable`, `DeadlineExceeded` or `Internal` in any backend; the kinds named at a call come in addition.
+#[cfg_attr(any(test, feature = "mock"), mockall::automock)]
+#[async_trait]
+pub trait MgrPort: Debug + Send + Sync {
+    /// Makes a container known, or known to run again after it had stopped.
+    ///
+    /// A container that shares a network namespace with a registered one and gives no user namespace of its own is told
+    /// that one's user namespace and mappings. A restarted one is told its earlier mappings and shift.
+    ///
+    /// # Errors
+    /// `AlreadyExists` when the container is registered and has not stopped.
+    async fn register(&self, request: &Registration) -> Result<ContainerConfig, PortError>;
+
+    /// Tells what became known of a registered container since: its namespaces, mappings and shift.
+    ///
+    /// What is known already stays; the shift is always taken. Calling it again with the same values changes nothing.
+    ///
+    /// # Errors
+    /// `FailedPrecondition` when the container has stopped.
+    async fn update(&self, request: &Update) -> Result<(), PortError>;
+
+    /// Tells that a container has stopped. What a restart needs is kept, ids and mounts among it.
+    ///
+    /// # Errors
+    /// `FailedPrecondition` when it has stopped already.
+    async fn unregister(&self, id: &ContainerId) -> Result<(), PortError>;
+
+    /// Tells that a stopped container will not be started again: its ids and everything kept for it are released.
+    ///
+    /// # Errors
+    /// `FailedPrecondition` when it has not stopped. `Unimplemented` by a backend that finds out by itself, as
+    /// sysbox-mgr does by watching the rootfs.
+    async fn remove(&self, id: &ContainerId) -> Result<(), PortError>;
+
+    /// Gives the container's user namespace a range of user ids and one of group ids, each of the size asked for.
+    ///
+    /// Containers that share a user namespace share the ranges. A second call, and one after a restart, gives the same.
+    ///
+    /// # Errors
+    /// `ResourceExhausted` when no such range is free. `InvalidArgument` when the container has ranges of another size.
+    async fn alloc_subids(&self, request: &SubidRequest) -> Result<Subids, PortError>;
+
+    /// Prepares sources of bind mounts so that the container's root owns them.
+    async fn prep_mounts(&self, request: &MountsToPrepare) -> Result<(), PortError>;
+
+    /// Gives the mounts behind special directories. A restarted container gets those it had.
+    async fn req_mounts(&self, request: &MountRequests) -> Result<Vec<Mount>, PortError>;
+
+    /// Marks directories for shiftfs and gives the marks that were made.
+    ///
+    /// # Errors
+    /// `FailedPrecondition` where the kernel has no shiftfs.
+    async fn req_shiftfs_mark(&self, request: &ShiftfsMarks) -> Result<Vec<ShiftfsMark>, PortError>;
+
+    /// Gives the entries that are to be made in the rootfs.
+    async fn req_fs_state(&self, request: &FsStateRequest) -> Result<Vec<FsEntry>, PortError>;
+
+    /// Tells that the container's processes are frozen.
+    ///
+    /// # Errors
+    /// `FailedPrecondition` when it is not running.
+    async fn pause(&self, id: &ContainerId) -> Result<(), PortError>;
+
+    /// Tells that the container's processes are about to go on.
+    ///
+    /// # Errors
+    /// `FailedPrecondition` when it is not paused.
+    async fn resume(&self, id: &ContainerId) -> Result<(), PortError>;
+
+    /// Sets up another rootfs over the same layers, cheap to chown, and gives its path.
+    ///
+    /// # Errors
+    /// `FailedPrecondition` when the rootfs is not an overlay.
+    async fn clone_rootfs(&self, id: &ContainerId) -> Result<AbsPath, PortError>;
+
+    /// Shifts the owners in the cloned rootfs by the offsets.
+    ///
+    /// # Errors
+    /// `FailedPrecondition` when the rootfs was not cloned.
+    async fn chown_cloned_rootfs(&self, id: &ContainerId, offsets: IdOffsets) -> Result<(), PortError>;
+
+    /// Shifts the owners in the cloned rootfs back.
+    ///
+    /// # Errors
+    /// `FailedPrecondition` when the rootfs was not cloned or its owners were not shifted.
+    async fn revert_cloned_rootfs_chown(&self, id: &ContainerId) -> Result<(), PortError>;
+}
+
+/// What a runtime tells of a container when it makes it known.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Registration {
+    /// The container.
+    pub id: ContainerId,
+    /// Its root directory.
+    pub rootfs: AbsPath,
+    /// The user namespace it joins, if it joins one.
+    pub userns: Option<AbsPath>,
+    /// The network namespace it joins, if it joins one.
+    pub netns: Option<AbsPath>,
+    /// The user id mappings that its spec gives.
+    pub uid_mappings: IdMappings,
+    /// The group id mappings that its spec gives.
+    pub gid_mappings: IdMappings,
+}
+
+/// What became known of a container since it was registered.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Update {
+    /// The container.
+    pub id: ContainerId,
+    /// Its user namespace, by a path that stays valid while it runs.
+    pub userns: Option<AbsPath>,
+    /// Its network namespace.
+    pub netns: Option<AbsPath>,
+    /// Its user id mappings.
+    pub uid_mappings: IdMappings,
+    /// Its group id mappings.
+    pub gid_mappings: IdMappings,
+    /// How its rootfs was shifted.
+    pub rootfs_shift: ShiftType,
+}
+
+/// A wish for ids.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct SubidRequest {
+    /// The container.
+    pub id: ContainerId,
+    /// How many user ids, and as many group ids.
+    pub size: NonZeroU32,
+}
+
+/// The ids given; the ranges are as long as was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Subids {
+    /// The first user id.
+    pub uid: HostUid,
+    /// The first group id.
+    pub gid: HostGid,
+}
+
+/// Sources of bind mounts to be prepared.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct MountsToPrepare {
+    /// The container.
+    pub id: ContainerId,
+    /// The host's id of the container's root user.
+    pub uid: HostUid,
+    /// The host's id of the container's root group.
+    pub gid: HostGid,
+    /// The sources.
+    pub mounts: Vec<MountToPrepare>,
+}
+
+/// One source of a bind mount.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct MountToPrepare {
+    /// The source.
+    pub source: AbsPath,
+    /// Whether no two containers should use it at once.
+    pub exclusive: bool,
+}
+
+/// A wish for the mounts behind special directories.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct MountRequests {
+    /// The container.
+    pub id: ContainerId,
+    /// How its rootfs is shifted.
+    pub rootfs_shift: ShiftType,
+    /// The special directories.
+    pub mounts: Vec<MountRequest>,
+}
+
+/// A wish for one mount.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct MountRequest {
+    /// What is kept there.
+    pub kind: MountKind,
+    /// Where it is mounted, inside.
+    pub destination: AbsPath,
+}
+
+/// A wish for shiftfs marks.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ShiftfsMarks {
+    /// The container.
+    pub id: ContainerId,
+    /// The directories.
+    pub marks: Vec<ShiftfsMark>,
+}
+
+/// A wish for the entries to be made in a rootfs.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct FsStateRequest {
+    /// The container.
+    pub id: ContainerId,
+    /// Its root directory, the clone if it was cloned.
+    pub rootfs: AbsPath,
+}
