@@ -34,11 +34,11 @@ mod path;
 mod range;
 
 pub mod host;
-// pub mod host_check;
+pub mod host_check;
 pub mod port;
-// pub mod session;
+pub mod session;
 pub mod shift;
-// pub mod syscont;
+pub mod syscont;
 pub mod tree;
 
 pub use config::ContainerConfig;
@@ -54,7 +54,7 @@ pub use port::{
     MountsToPrepare, Registration, SeccompPort, ShiftfsMarks, SubidRequest, Subids, Update,
 };
 pub use range::{IdOffset, IdOffsets, IdRange, InvalidIdRange, OffsetOutOfRange};
-// pub use session::{Fs, FsRegInfo, Mgr, SessionError, Snapshot, Sysbox};
+pub use session::{Fs, FsRegInfo, Mgr, SessionError, Snapshot, Sysbox};
 pub use shift::{ShiftType, UnknownShiftType};
 
 #[cfg(any(test, feature = "mock"))]

@@ -1,0 +1,117 @@
+//! The errors of the facades.
+
+use crate::{ContainerId, Operation, PortError, syscont::SpecError};
+
+/// A call of a facade failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SessionError {
+    /// The backend said no.
+    #[error("failed to {operation}")]
+    Call {
+        /// The call.
+        operation: Operation,
+        /// The container.
+        container: ContainerId,
+        /// What the backend said.
+        #[source]
+        source: PortError,
+    },
+    /// The session has no backend for this call.
+    #[error("failed to {operation}: container {container} runs without it")]
+    Disabled {
+        /// The call.
+        operation: Operation,
+        /// The container.
+        container: ContainerId,
+    },
+    /// A call before the container was registered with the manager, or after it was unregistered.
+    #[error("failed to {operation}: container {container} is not registered")]
+    NotRegistered {
+        /// The call.
+        operation: Operation,
+        /// The container.
+        container: ContainerId,
+    },
+    /// `Mgr::register` or `Fs::register` a second time.
+    #[error("failed to {operation}: container {container} is already registered")]
+    AlreadyRegistered {
+        /// The call.
+        operation: Operation,
+        /// The container.
+        container: ContainerId,
+    },
+    /// `Fs::pre_register` a second time.
+    #[error("failed to pre-register with sysbox-fs: container {container} is already pre-registered")]
+    AlreadyPreRegistered {
+        /// The container.
+        container: ContainerId,
+    },
+    /// `Fs::register` before `Fs::pre_register`.
+    #[error("failed to register with sysbox-fs: container {container} was not pre-registered")]
+    NotPreRegistered {
+        /// The container.
+        container: ContainerId,
+    },
+    /// `Fs::send_creation_time` before `Fs::register`.
+    #[error("must register container {container} with sysbox-fs before sending its creation time")]
+    CreationTimeBeforeRegister {
+        /// The container.
+        container: ContainerId,
+    },
+    /// `Mgr::chown_cloned_rootfs` or its revert before `Mgr::clone_rootfs`.
+    #[error("failed to {operation}: the rootfs of container {container} was not cloned")]
+    RootfsNotCloned {
+        /// The call.
+        operation: Operation,
+        /// The container.
+        container: ContainerId,
+    },
+    /// `Mgr::revert_cloned_rootfs_chown` before `Mgr::chown_cloned_rootfs`.
+    #[error(
+        "failed to {}: the cloned rootfs of container {container} was not chowned",
+        Operation::RevertClonedRootfsChown
+    )]
+    RootfsNotChowned {
+        /// The container.
+        container: ContainerId,
+    },
+    /// The spec cannot be told to the manager.
+    #[error("failed to {operation}: the spec of container {container} is not valid")]
+    Spec {
+        /// The call.
+        operation: Operation,
+        /// The container.
+        container: ContainerId,
+        /// The field and the rule.
+        #[source]
+        source: SpecError,
+    },
+}
+
+impl SessionError {
+    /// What the backend said, if it was asked.
+    pub const fn port_error(&self) -> Option<&PortError> {
+        match self {
+            Self::Call { source, .. } => Some(source),
+            _ => None,
+        }
+    }
+}
+
+/// Steps of a teardown failed. All were tried all the same.
+#[derive(Debug, thiserror::Error)]
+#[error("container {container} was not torn down cleanly{}", further(.others))]
+pub struct TeardownError {
+    /// The container.
+    pub container: ContainerId,
+    /// The first failure.
+    #[source]
+    pub first: SessionError,
+    /// The further ones, in order.
+    pub others: Vec<SessionError>,
+}
+
+fn further(errors: &[SessionError]) -> String {
+    if errors.is_empty() { String::new() } else { format!(", with {} further failures", errors.len()) }
+}

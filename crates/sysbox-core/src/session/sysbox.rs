@@ -1,0 +1,146 @@
+//! Both facades of one container. Go: `Sysbox`.
+
+use std::sync::Arc;
+
+use super::{Fs, Mgr, SessionError, TeardownError};
+use crate::{ContainerId, FsPort, MgrPort, SeccompPort};
+
+/// The backends of a container. One that is missing disables its facade.
+#[derive(Clone, Debug, Default)]
+pub struct Ports {
+    /// The manager.
+    pub mgr: Option<Arc<dyn MgrPort>>,
+    /// The fs daemon.
+    pub fs: Option<Arc<dyn FsPort>>,
+    /// Who takes seccomp descriptors.
+    pub seccomp: Option<Arc<dyn SeccompPort>>,
+}
+
+/// A container's side of both daemons.
+#[derive(Debug)]
+pub struct Sysbox {
+    /// Its side of the manager.
+    pub mgr: Mgr,
+    /// Its side of the fs daemon.
+    pub fs: Fs,
+}
+
+impl Sysbox {
+    /// The sides of a container that is known nowhere yet.
+    ///
+    /// ```
+    /// use sysbox_core::{Sysbox, session::Ports};
+    ///
+    /// let sysbox = Sysbox::new("c1".parse()?, Ports::default());
+    /// assert!(!sysbox.mgr.enabled() && !sysbox.fs.enabled());
+    /// # Ok::<(), sysbox_core::InvalidContainerId>(())
+    /// ```
+    pub fn new(id: ContainerId, ports: Ports) -> Self {
+        Self { mgr: Mgr::new(id.clone(), ports.mgr), fs: Fs::new(id, ports.fs, ports.seccomp) }
+    }
+
+    /// The container.
+    pub const fn id(&self) -> &ContainerId {
+        self.mgr.id()
+    }
+
+    /// Undoes what was done with the daemons, in the order of a teardown: the chown of a cloned rootfs is reverted, then the
+    /// container is unregistered with the fs daemon and with the manager. Every step is tried; those that have nothing to
+    /// undo do nothing, so it can be called at any point and again.
+    ///
+    /// # Errors
+    /// [`TeardownError`] with every step that failed.
+    pub async fn teardown(&mut self) -> Result<(), TeardownError> {
+        let mut failures: Vec<SessionError> = Vec::new();
+        if self.mgr.is_registered() && self.mgr.is_cloned_rootfs_chowned() {
+            failures.extend(self.mgr.revert_cloned_rootfs_chown().await.err());
+        }
+        failures.extend(self.fs.unregister().await.err());
+        failures.extend(self.mgr.unregister().await.err());
+        let mut failures = failures.into_iter();
+        match failures.next() {
+            None => Ok(()),
+            Some(first) => {
+                Err(TeardownError { container: self.id().clone(), first, others: failures.collect() })
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        AbsPath, ContainerConfig, ErrorKind, IdOffsets, MockFsPort, MockMgrPort, Operation, PortError,
+    };
+    use mockall::Sequence;
+    use oci_spec::runtime::Spec;
+    use pollster::block_on;
+
+    fn spec() -> Spec {
+        serde_json::from_str(r#"{"ociVersion":"1.0.2","root":{"path":"/r"},"linux":{}}"#).expect("a spec")
+    }
+
+    fn sysbox(mgr: MockMgrPort, fs: MockFsPort) -> Sysbox {
+        let ports = Ports { mgr: Some(Arc::new(mgr)), fs: Some(Arc::new(fs)), seccomp: None };
+        Sysbox::new("c1".parse().expect("valid"), ports)
+    }
+
+    fn internal(operation: Operation) -> PortError {
+        PortError::new(operation, ErrorKind::Internal, "container c1: broken")
+    }
+
+    fn chowned(mgr: &mut MockMgrPort) {
+        mgr.expect_register().returning(|_| Ok(ContainerConfig::default()));
+        mgr.expect_clone_rootfs().returning(|_| Ok(AbsPath::new("/clone").expect("absolute")));
+        mgr.expect_chown_cloned_rootfs().returning(|_, _| Ok(()));
+    }
+
+    async fn up(sysbox: &mut Sysbox) -> Result<(), SessionError> {
+        sysbox.mgr.register(&spec()).await?;
+        sysbox.fs.pre_register(&spec()).await?;
+        sysbox.mgr.clone_rootfs().await?;
+        sysbox.mgr.chown_cloned_rootfs(IdOffsets::default()).await
+    }
+
+    #[test]
+    fn teardown_reverts_the_chown_then_unregisters_with_fs_then_with_mgr() {
+        let (mut mgr, mut fs, mut order) = (MockMgrPort::new(), MockFsPort::new(), Sequence::new());
+        chowned(&mut mgr);
+        fs.expect_pre_register().returning(|_| Ok(()));
+        mgr.expect_revert_cloned_rootfs_chown().times(1).in_sequence(&mut order).returning(|_| Ok(()));
+        fs.expect_unregister().times(1).in_sequence(&mut order).returning(|_| Ok(()));
+        mgr.expect_unregister().times(1).in_sequence(&mut order).returning(|_| Ok(()));
+        let mut sysbox = sysbox(mgr, fs);
+        block_on(up(&mut sysbox)).expect("up");
+        block_on(sysbox.teardown()).expect("down");
+        block_on(sysbox.teardown()).expect("a second time has nothing to do");
+    }
+
+    #[test]
+    fn teardown_tries_every_step_and_keeps_the_first_failure() {
+        let (mut mgr, mut fs) = (MockMgrPort::new(), MockFsPort::new());
+        chowned(&mut mgr);
+        fs.expect_pre_register().returning(|_| Ok(()));
+        mgr.expect_revert_cloned_rootfs_chown()
+            .times(1)
+            .returning(|_| Err(internal(Operation::RevertClonedRootfsChown)));
+        fs.expect_unregister().times(1).returning(|_| Err(internal(Operation::FsUnregister)));
+        mgr.expect_unregister().times(1).returning(|_| Ok(()));
+        let mut sysbox = sysbox(mgr, fs);
+        block_on(up(&mut sysbox)).expect("up");
+        let error = block_on(sysbox.teardown()).expect_err("two steps failed");
+        assert!(matches!(
+            error.first,
+            SessionError::Call { operation: Operation::RevertClonedRootfsChown, .. }
+        ));
+        assert!(matches!(error.others[..], [SessionError::Call { operation: Operation::FsUnregister, .. }]));
+        assert!(!sysbox.mgr.is_registered());
+        assert_eq!(error.to_string(), "container c1 was not torn down cleanly, with 1 further failures");
+    }
+
+    #[test]
+    fn teardown_of_a_container_known_nowhere_calls_nobody() {
+        block_on(sysbox(MockMgrPort::new(), MockFsPort::new()).teardown()).expect("nothing to do");
+    }
+}

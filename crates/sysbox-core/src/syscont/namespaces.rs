@@ -1,0 +1,126 @@
+//! The namespaces of a system container.
+
+use oci_spec::runtime::{LinuxNamespace, LinuxNamespaceBuilder, LinuxNamespaceType, Spec};
+
+use super::SpecError;
+use crate::{AbsPath, HostPort};
+
+/// Namespaces that a spec must ask for: a system container without one of them would see the host's.
+const REQUIRED: [(LinuxNamespaceType, &str); 5] = [
+    (LinuxNamespaceType::Pid, "pid"),
+    (LinuxNamespaceType::Ipc, "ipc"),
+    (LinuxNamespaceType::Uts, "uts"),
+    (LinuxNamespaceType::Mount, "mount"),
+    (LinuxNamespaceType::Network, "network"),
+];
+
+/// Adds the namespaces that make a container a system container: user, cgroup and, where the kernel has them, time.
+///
+/// A user namespace that the manager mandates takes the place of the spec's.
+///
+/// # Errors
+/// [`SpecError`] naming those of pid, ipc, uts, mount and network that the spec does not ask for.
+pub fn complete_namespaces(
+    spec: &mut Spec,
+    mandated_userns: Option<&AbsPath>,
+    host: &dyn HostPort,
+) -> Result<(), SpecError> {
+    let mut namespaces = super::check::linux(spec)?.namespaces().clone().unwrap_or_default();
+    let has =
+        |namespaces: &[LinuxNamespace], kind| namespaces.iter().any(|namespace| namespace.typ() == kind);
+    let missing: Vec<_> =
+        REQUIRED.into_iter().filter(|&(kind, _)| !has(&namespaces, kind)).map(|(_, name)| name).collect();
+    if !missing.is_empty() {
+        return Err(SpecError::new(
+            "linux.namespaces",
+            format!("without {}", missing.join(", ")),
+            "a system container has pid, ipc, uts, mount and network namespaces",
+        ));
+    }
+    if let Some(path) = mandated_userns {
+        namespaces.retain(|namespace| namespace.typ() != LinuxNamespaceType::User);
+        namespaces.push(namespace(LinuxNamespaceType::User, Some(path))?);
+    }
+    let has_time = || AbsPath::new("/proc/self/ns/time").is_ok_and(|path| host.namespace(&path).is_ok());
+    for kind in [LinuxNamespaceType::User, LinuxNamespaceType::Cgroup, LinuxNamespaceType::Time] {
+        if !has(&namespaces, kind) && (kind != LinuxNamespaceType::Time || has_time()) {
+            namespaces.push(namespace(kind, None)?);
+        }
+    }
+    if let Some(linux) = spec.linux_mut() {
+        linux.set_namespaces(Some(namespaces));
+    }
+    Ok(())
+}
+
+fn namespace(kind: LinuxNamespaceType, path: Option<&AbsPath>) -> Result<LinuxNamespace, SpecError> {
+    let mut builder = LinuxNamespaceBuilder::default().typ(kind);
+    if let Some(path) = path {
+        builder = builder.path(path.as_path());
+    }
+    builder.build().map_err(|e| SpecError::new("linux.namespaces", kind.to_string(), e.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{HostError, MockHostPort, host::NamespaceId};
+
+    const FIVE: &str = r#"{"type":"pid"},{"type":"ipc"},{"type":"uts"},{"type":"mount"},{"type":"network"}"#;
+
+    fn spec(namespaces: &str) -> Spec {
+        serde_json::from_str(&format!(
+            r#"{{"ociVersion":"1.0.2","root":{{"path":"/r"}},"linux":{{"namespaces":[{namespaces}]}}}}"#
+        ))
+        .expect("a spec")
+    }
+
+    fn host(time: bool) -> MockHostPort {
+        let mut host = MockHostPort::new();
+        host.expect_namespace().returning(move |path| {
+            if time {
+                Ok(NamespaceId { dev: 4, ino: 1 })
+            } else {
+                Err(HostError::new("identify", path.to_string(), std::io::Error::from_raw_os_error(2)))
+            }
+        });
+        host
+    }
+
+    fn kinds(spec: &Spec) -> Vec<String> {
+        let linux = spec.linux().as_ref().expect("there");
+        linux.namespaces().iter().flatten().map(|namespace| namespace.typ().to_string()).collect()
+    }
+
+    #[test]
+    fn user_cgroup_and_time_are_added_where_absent() {
+        let mut spec = spec(FIVE);
+        complete_namespaces(&mut spec, None, &host(true)).expect("complete");
+        assert_eq!(kinds(&spec), ["pid", "ipc", "uts", "mnt", "net", "user", "cgroup", "time"]);
+        let once = spec.clone();
+        complete_namespaces(&mut spec, None, &host(true)).expect("complete");
+        assert_eq!(spec, once, "what is there is not added again");
+    }
+
+    #[test]
+    fn time_is_not_added_where_the_kernel_has_none() {
+        let mut spec = spec(FIVE);
+        complete_namespaces(&mut spec, None, &host(false)).expect("complete");
+        assert_eq!(kinds(&spec), ["pid", "ipc", "uts", "mnt", "net", "user", "cgroup"]);
+    }
+
+    #[test]
+    fn required_namespaces_that_are_missing_are_all_named() {
+        let error = complete_namespaces(&mut spec(r#"{"type":"pid"},{"type":"mount"}"#), None, &host(true))
+            .expect_err("incomplete");
+        assert_eq!((error.field, error.found.as_str()), ("linux.namespaces", "without ipc, uts, network"));
+    }
+
+    #[test]
+    fn the_managers_user_namespace_takes_the_place_of_the_specs() {
+        let mut spec = spec(&format!(r#"{FIVE},{{"type":"user","path":"/proc/1/ns/user"}}"#));
+        let mandated = AbsPath::new("/proc/7/ns/user").expect("absolute");
+        complete_namespaces(&mut spec, Some(&mandated), &host(true)).expect("complete");
+        assert_eq!(super::super::userns(&spec), Ok(Some(mandated)));
+    }
+}
