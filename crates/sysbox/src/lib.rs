@@ -1,1 +1,37 @@
-//! placeholder
+//! The client layer of a system-container runtime: what consumers depend on.
+//!
+//! - The facades [`Mgr`], [`Fs`] and [`Sysbox`] and everything else of `sysbox-core` is re-exported here.
+//! - [`linux`] is the kernel adapter: probes, ID-mapped mounts, tree chown.
+//! - [`Backend`] makes the ports from a URL; `embedded:` needs no daemon.
+//! - [`blocking`] drives the async API in a process that forks and must have one thread.
+//!
+//! ```
+//! use std::sync::Arc;
+//! use sysbox::{Backend, BackendOptions, Sysbox, blocking, linux::LinuxHost};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let dir = tempfile::tempdir()?;
+//! # let url = format!("embedded://{}", dir.path().join("data").display());
+//! let host = Arc::new(LinuxHost::default());
+//! let backend = Backend::open(&url.parse()?, &BackendOptions::default(), host)?;
+//! let mut sysbox = Sysbox::new("web-1".parse()?, backend.ports());
+//! let spec = serde_json::from_str(r#"{"ociVersion":"1.0.2","root":{"path":"/bundle/rootfs"},"linux":{}}"#)?;
+//!
+//! blocking::wait(sysbox.mgr.register(&spec))?;
+//! let ids = blocking::wait(sysbox.mgr.req_subid(65_536.try_into()?))?;
+//! println!("root inside is user {} outside", ids.uid);
+//! blocking::wait(sysbox.purge())?;
+//! # Ok(())
+//! # }
+//! ```
+#![forbid(unsafe_code)]
+
+mod backend;
+pub mod blocking;
+
+pub use backend::{Backend, BackendError, BackendOptions, BackendUrl, InvalidBackendUrl};
+#[cfg(feature = "embedded")]
+pub use sysbox_embedded as embedded;
+pub use sysbox_host as linux;
+
+pub use sysbox_core::*;

@@ -57,6 +57,29 @@ impl Sysbox {
         }
         failures.extend(self.fs.unregister().await.err());
         failures.extend(self.mgr.unregister().await.err());
+        self.outcome(failures)
+    }
+
+    /// Makes both daemons forget the container, whatever this side remembers: after [`teardown`](Self::teardown) when it
+    /// will not be started again, or instead of it after a crash, when a daemon may know more than the state file says.
+    ///
+    /// # Errors
+    /// [`TeardownError`] with every step that failed. What a daemon does not know is not a failure.
+    pub async fn purge(&mut self) -> Result<(), TeardownError> {
+        let mut failures: Vec<SessionError> = Vec::new();
+        if self.fs.enabled() {
+            self.fs.stage = super::fs::Stage::Registered;
+            failures.extend(self.fs.unregister().await.err());
+        }
+        if self.mgr.enabled() {
+            self.mgr.stage = super::mgr::Stage::Registered;
+            failures.extend(self.mgr.unregister().await.err());
+            failures.extend(self.mgr.remove().await.err());
+        }
+        self.outcome(failures)
+    }
+
+    fn outcome(&self, failures: Vec<SessionError>) -> Result<(), TeardownError> {
         let mut failures = failures.into_iter();
         match failures.next() {
             None => Ok(()),
@@ -137,6 +160,16 @@ mod tests {
         assert!(matches!(error.others[..], [SessionError::Call { operation: Operation::FsUnregister, .. }]));
         assert!(!sysbox.mgr.is_registered());
         assert_eq!(error.to_string(), "container c1 was not torn down cleanly, with 1 further failures");
+    }
+
+    #[test]
+    fn purge_asks_both_daemons_whatever_is_remembered_and_takes_unknown_as_done() {
+        let (mut mgr, mut fs) = (MockMgrPort::new(), MockFsPort::new());
+        let unknown = |operation| PortError::new(operation, ErrorKind::NotFound, "container c1 is not known");
+        fs.expect_unregister().times(1).returning(move |_| Err(unknown(Operation::FsUnregister)));
+        mgr.expect_unregister().times(1).returning(move |_| Err(unknown(Operation::Unregister)));
+        mgr.expect_remove().times(1).returning(|_| Ok(()));
+        block_on(sysbox(mgr, fs).purge()).expect("purged");
     }
 
     #[test]
