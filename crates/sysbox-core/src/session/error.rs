@@ -107,7 +107,7 @@ pub struct TeardownError {
     pub container: ContainerId,
     /// The first failure.
     #[source]
-    pub first: SessionError,
+    pub first: Box<SessionError>,
     /// The further ones, in order.
     pub others: Vec<SessionError>,
 }

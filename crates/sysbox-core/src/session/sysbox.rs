@@ -84,7 +84,8 @@ impl Sysbox {
         match failures.next() {
             None => Ok(()),
             Some(first) => {
-                Err(TeardownError { container: self.id().clone(), first, others: failures.collect() })
+                let container = self.id().clone();
+                Err(TeardownError { container, first: Box::new(first), others: failures.collect() })
             }
         }
     }

@@ -1,0 +1,147 @@
+//! What can be asked for on the command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use sysbox::{BackendUrl, ContainerId, IdRange, shift::Policy};
+
+/// Runs OCI bundles as system containers: root inside, nobody outside.
+#[derive(Debug, Parser)]
+#[command(version, about)]
+pub(crate) struct Cli {
+    /// What is told on standard error: error, warn, info, debug or trace, or a filter by module.
+    #[arg(long, global = true, value_name = "LEVEL", env = "SYSBOX_LOG")]
+    pub(crate) log: Option<String>,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Say whether this host can run system containers, and what would mend it.
+    Check(CheckArgs),
+    /// Run a bundle as a system container, wait for it, and leave nothing behind.
+    Run(RunArgs),
+    /// Show the containers below the data root.
+    List(ListArgs),
+    /// Clean up after a container that has stopped, or with --force end it first.
+    Delete(DeleteArgs),
+    /// Run a command in a system container over the host's own root file system, and show what it is like inside.
+    Demo(DemoArgs),
+}
+
+/// Which backend answers, and where state is kept.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct WiringArgs {
+    /// The backend: embedded: or embedded:///DATA-ROOT.
+    #[arg(long, value_name = "URL", env = "SYSBOX_BACKEND")]
+    pub(crate) backend: Option<BackendUrl>,
+    /// The directory that holds the state of containers.
+    #[arg(long, value_name = "DIR", default_value = sysbox::Backend::DEFAULT_DATA_ROOT)]
+    pub(crate) data_root: PathBuf,
+    /// Ids for containers, in place of those that /etc/subuid and /etc/subgid give to the user sysbox.
+    #[arg(long, value_name = "FIRST:COUNT")]
+    pub(crate) subid_range: Option<IdRange>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CheckArgs {
+    #[command(flatten)]
+    pub(crate) wiring: WiringArgs,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    #[command(flatten)]
+    pub(crate) wiring: WiringArgs,
+    /// The bundle: a directory with config.json. It is not changed.
+    #[arg(long, short, value_name = "DIR", default_value = ".")]
+    pub(crate) bundle: PathBuf,
+    /// Print how long each step took.
+    #[arg(long)]
+    pub(crate) timings: bool,
+    /// Run on a kernel that is older than what is known to work.
+    #[arg(long)]
+    pub(crate) no_kernel_check: bool,
+    /// How the ids of the rootfs are shifted.
+    #[arg(long, value_name = "POLICY", default_value = "prefer-id-mapped")]
+    pub(crate) shift_policy: ShiftPolicy,
+    /// The name of the container: 1 to 255 of A-Z a-z 0-9 _ + - .
+    #[arg(value_name = "ID")]
+    pub(crate) id: ContainerId,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum ShiftPolicy {
+    /// ID-map a rootfs on any file system that can be, else chown it.
+    PreferIdMapped,
+    /// As Sysbox: ID-map a rootfs on overlayfs, chown any other.
+    Reference,
+}
+
+impl From<ShiftPolicy> for Policy {
+    fn from(policy: ShiftPolicy) -> Self {
+        match policy {
+            ShiftPolicy::PreferIdMapped => Self::PreferIdMapped,
+            ShiftPolicy::Reference => Self::Reference,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ListArgs {
+    #[command(flatten)]
+    pub(crate) wiring: WiringArgs,
+    /// How to print it.
+    #[arg(long, value_name = "FORMAT", default_value = "table")]
+    pub(crate) format: ListFormat,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum ListFormat {
+    /// For people.
+    Table,
+    /// For programs.
+    Json,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DeleteArgs {
+    #[command(flatten)]
+    pub(crate) wiring: WiringArgs,
+    /// End the container if it runs, and take one that is not there as deleted.
+    #[arg(long, short)]
+    pub(crate) force: bool,
+    /// The name of the container.
+    #[arg(value_name = "ID")]
+    pub(crate) id: ContainerId,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DemoArgs {
+    #[command(flatten)]
+    pub(crate) wiring: WiringArgs,
+    /// The shell command to run inside, in place of one that looks around.
+    #[arg(value_name = "COMMAND")]
+    pub(crate) command: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn an_id_that_leaves_its_directory_is_refused_with_the_rule() {
+        let error = Cli::try_parse_from(["sysbox", "run", "../x"]).expect_err("refused").to_string();
+        assert!(error.contains(r#"container id "../x" has '/'"#), "{error}");
+    }
+}

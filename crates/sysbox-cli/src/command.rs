@@ -1,0 +1,8 @@
+//! What the program does, a module a command.
+
+pub(crate) mod check;
+pub(crate) mod delete;
+pub(crate) mod demo;
+pub(crate) mod execute;
+pub(crate) mod list;
+pub(crate) mod run;

@@ -1,0 +1,139 @@
+//! The life of one container in the foreground: claimed, prepared, created, started, waited for, cleaned up.
+
+use std::{process::ExitCode, time::SystemTime};
+
+use anyhow::Context;
+use sysbox::{
+    AbsPath, Backend, BackendUrl, ContainerId, ErrorKind, IdMappings, Operation, SessionError, Sysbox,
+    blocking::wait, shift::Policy,
+};
+
+use crate::{
+    bundle::Bundle,
+    container::{Claim, ProcessId, Record},
+    runtime::{
+        Cgroup, Console, Daemons, Ground, Prepared, PrivateMounts, Signals, clean_up, create, prepare,
+        supervise,
+    },
+    timings::Timings,
+    wire_up::Wiring,
+};
+
+/// A container to be run.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Job<'a> {
+    pub(crate) id: &'a ContainerId,
+    pub(crate) bundle: &'a Bundle,
+    pub(crate) policy: Policy,
+    pub(crate) wiring: &'a Wiring,
+    pub(crate) mounts: &'a PrivateMounts,
+}
+
+/// A container that has just been started.
+#[derive(Debug)]
+pub(crate) struct Started<'a> {
+    pub(crate) prepared: &'a Prepared,
+    pub(crate) init: ProcessId,
+}
+
+/// Runs a container, tells `started` when its init process is about to run the program, waits for it, and cleans up.
+pub(crate) fn execute(
+    job: &Job<'_>,
+    timings: &mut Timings,
+    started: impl FnOnce(&Started<'_>) -> anyhow::Result<()>,
+) -> anyhow::Result<ExitCode> {
+    let mut signals = Signals::catch().context("cannot catch signals")?;
+    let backend = timings.step("open the backend", || job.wiring.open())?;
+    let claim = claim(job, timings)?;
+    let mut record = match begin(job, &claim) {
+        Ok(record) => record,
+        Err(error) => {
+            claim.remove()?;
+            return Err(error);
+        }
+    };
+    let mut sysbox = Sysbox::new(job.id.clone(), backend.ports());
+    let outcome = live(job, &mut sysbox, &claim, &mut record, &mut signals, timings, started);
+    let daemons = match &outcome {
+        Err(error) if is_known_already(error) => Daemons::LeftAlone,
+        _ => Daemons::Forget(&mut sysbox),
+    };
+    match (outcome, clean_up(claim, &record, daemons, timings)) {
+        (Ok(code), Ok(())) => Ok(code),
+        (Err(error), Ok(())) | (Ok(_), Err(error)) => Err(error),
+        (Err(error), Err(further)) => {
+            tracing::error!(id = %job.id, error = format!("{further:#}"), "cleaning up failed too");
+            Err(error)
+        }
+    }
+}
+
+/// Opens the backend that a container was made with, for cleaning up after it.
+pub(crate) fn backend_of(record: &Record, wiring: &Wiring) -> anyhow::Result<Backend> {
+    let url: BackendUrl = record.backend.parse().context("the record names no backend")?;
+    wiring.open_url(&url)
+}
+
+/// Claims the container; what a process that died left of it is cleaned up first.
+fn claim(job: &Job<'_>, timings: &mut Timings) -> anyhow::Result<Claim> {
+    let containers = &job.wiring.containers;
+    let claim = containers.claim(job.id)?;
+    let Some(leftover) = claim.record()? else { return Ok(claim) };
+    tracing::warn!(id = %job.id, "cleaning up after a container of this name whose runtime has died");
+    let backend = backend_of(&leftover, job.wiring)?;
+    let mut sysbox = Sysbox::new(job.id.clone(), backend.ports());
+    clean_up(claim, &leftover, Daemons::Forget(&mut sysbox), timings)?;
+    Ok(containers.claim(job.id)?)
+}
+
+/// Writes the record, before anything is done.
+fn begin(job: &Job<'_>, claim: &Claim) -> anyhow::Result<Record> {
+    let cgroup = Cgroup::of(job.id, &job.bundle.spec)?;
+    cgroup.require_unused()?;
+    let created =
+        SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).context("the clock is before 1970")?;
+    let this = ProcessId::current().context("this process is not in /proc; is it mounted?")?;
+    let Bundle { dir, rootfs, .. } = job.bundle;
+    let record = Record::new(job.id, job.wiring.url(), dir, rootfs, cgroup.path(), this, created.as_secs());
+    claim.save(&record)?;
+    Ok(record)
+}
+
+fn live(
+    job: &Job<'_>,
+    sysbox: &mut Sysbox,
+    claim: &Claim,
+    record: &mut Record,
+    signals: &mut Signals,
+    timings: &mut Timings,
+    started: impl FnOnce(&Started<'_>) -> anyhow::Result<()>,
+) -> anyhow::Result<ExitCode> {
+    let Job { bundle, policy, wiring, mounts, .. } = *job;
+    let prepared = prepare(sysbox, Ground { bundle, policy, claim, wiring, mounts }, signals, timings)?;
+    let wants_terminal =
+        prepared.spec.process().as_ref().and_then(|process| process.terminal()).unwrap_or(false);
+    let console = wants_terminal.then(|| Console::listen(mounts.path("console.sock")?)).transpose()?;
+    let mut created = timings.step("create the container", || create(claim, &prepared, console.as_ref()))?;
+    record.init = Some(created.init);
+    claim.save(record)?;
+    let terminal = console.map(Console::accept).transpose()?;
+    timings.step("update", || update(sysbox, &prepared, created.init))?;
+    signals.check()?;
+    started(&Started { prepared: &prepared, init: created.init })?;
+    timings.step("start the container", || created.start())?;
+    timings.step("run", || supervise(created.init.pid, terminal, signals))
+}
+
+/// Tells the manager what became known of the container when it was created.
+fn update(sysbox: &Sysbox, prepared: &Prepared, init: ProcessId) -> anyhow::Result<()> {
+    let namespace = |name| AbsPath::new(format!("/proc/{}/ns/{name}", init.pid));
+    let (uids, gids) = (IdMappings::single(prepared.ids.uids)?, IdMappings::single(prepared.ids.gids)?);
+    let (userns, netns) = (Some(namespace("user")?), Some(namespace("net")?));
+    Ok(wait(sysbox.mgr.update(userns, netns, uids, gids, prepared.shift.rootfs))?)
+}
+
+/// Whether the manager refused the container because it knows one of this name.
+fn is_known_already(error: &anyhow::Error) -> bool {
+    let session = error.downcast_ref::<SessionError>().and_then(SessionError::port_error);
+    session.is_some_and(|port| port.operation == Operation::Register && port.kind == ErrorKind::AlreadyExists)
+}

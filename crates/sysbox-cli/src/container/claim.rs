@@ -1,0 +1,196 @@
+//! The directory of a container, and who may work on it.
+//!
+//! One process at a time does: it holds a lock that the kernel drops when the process ends, however it ends. So a directory
+//! whose lock is free and that still has a record was left behind by a process that died.
+
+use std::{
+    fs::{self, File},
+    io,
+    os::{fd::AsFd, unix::fs::MetadataExt},
+    path::{Path, PathBuf},
+};
+
+use rustix::fs::{FlockOperation, fcntl_lock};
+use sysbox::{AbsPath, ContainerId};
+
+use super::Record;
+
+const LOCK: &str = "lock";
+const RECORD: &str = "record.json";
+
+/// The longest file name of Linux file systems (`NAME_MAX`).
+const NAME_MAX: usize = 255;
+
+/// The directories of all containers, below the data root.
+#[derive(Clone, Debug)]
+pub(crate) struct Containers {
+    dir: PathBuf,
+}
+
+/// A container that only this process works on, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Claim {
+    pub(crate) id: ContainerId,
+    dir: AbsPath,
+    _lock: File,
+}
+
+/// A container cannot be worked on.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ClaimError {
+    #[error(
+        "container {id} is in use by another process; choose another name, or end it: sysbox delete --force {id}"
+    )]
+    InUse { id: ContainerId },
+    #[error(
+        "container id has {len} characters; a directory is named after it, and that takes at most {NAME_MAX}"
+    )]
+    TooLong { len: usize },
+    #[error("cannot {operation} {}; is the data root writable? (choose it with --data-root)", path.display())]
+    Io { operation: &'static str, path: PathBuf, source: io::Error },
+    #[error(
+        "the record {} is not readable, so what was done for the container is not known; look at it and move it away",
+        path.display()
+    )]
+    Record { path: PathBuf, source: Box<dyn std::error::Error + Send + Sync> },
+}
+
+impl Containers {
+    /// The containers below a data root.
+    pub(crate) fn new(data_root: &AbsPath) -> Self {
+        Self { dir: data_root.as_path().join("containers") }
+    }
+
+    /// Claims a container, and makes its directory if it has none.
+    pub(crate) fn claim(&self, id: &ContainerId) -> Result<Claim, ClaimError> {
+        let dir = self.dir_of(id)?;
+        loop {
+            fs::create_dir_all(&dir).map_err(|e| io_error("make", &dir, e))?;
+            if let Some(claim) = lock(id, &dir)? {
+                return Ok(claim);
+            }
+        }
+    }
+
+    /// Claims a container that has a directory; `None` if it has none.
+    pub(crate) fn claim_existing(&self, id: &ContainerId) -> Result<Option<Claim>, ClaimError> {
+        let dir = self.dir_of(id)?;
+        while dir.try_exists().map_err(|e| io_error("look at", &dir, e))? {
+            if let Some(claim) = lock(id, &dir)? {
+                return Ok(Some(claim));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The record of a container as it is now, whoever works on it.
+    pub(crate) fn record(&self, id: &ContainerId) -> Result<Option<Record>, ClaimError> {
+        read_record(&self.dir_of(id)?)
+    }
+
+    /// The records of all containers, by name.
+    pub(crate) fn list(&self) -> Result<Vec<Record>, ClaimError> {
+        let entries = match fs::read_dir(&self.dir) {
+            Ok(entries) => entries,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(e) => return Err(io_error("list", &self.dir, e)),
+        };
+        let mut records = Vec::new();
+        for entry in entries {
+            let entry = entry.map_err(|e| io_error("list", &self.dir, e))?;
+            records.extend(read_record(&entry.path())?);
+        }
+        records.sort_by(|a: &Record, b| a.id.cmp(&b.id));
+        Ok(records)
+    }
+
+    fn dir_of(&self, id: &ContainerId) -> Result<PathBuf, ClaimError> {
+        let len = id.as_str().len();
+        if len > NAME_MAX {
+            return Err(ClaimError::TooLong { len });
+        }
+        Ok(self.dir.join(id.as_str()))
+    }
+}
+
+impl Claim {
+    /// Where libcontainer keeps its state.
+    pub(crate) fn libcontainer_root(&self) -> PathBuf {
+        self.dir.as_path().join("libcontainer")
+    }
+
+    /// The bundle that libcontainer is given: a directory with the converted spec.
+    pub(crate) fn shadow_bundle(&self) -> PathBuf {
+        self.dir.as_path().join("bundle")
+    }
+
+    /// The record, if it was written.
+    pub(crate) fn record(&self) -> Result<Option<Record>, ClaimError> {
+        read_record(self.dir.as_path())
+    }
+
+    /// Writes the record, whole or not at all.
+    pub(crate) fn save(&self, record: &Record) -> Result<(), ClaimError> {
+        let path = self.dir.as_path().join(RECORD);
+        let new = path.with_extension("new");
+        let text = serde_json::to_vec(record)
+            .map_err(|source| ClaimError::Record { path: path.clone(), source: source.into() })?;
+        fs::write(&new, text).map_err(|e| io_error("write", &new, e))?;
+        fs::rename(&new, &path).map_err(|e| io_error("write", &path, e))
+    }
+
+    /// Removes the directory with everything in it. Only when there is nothing left to undo.
+    pub(crate) fn remove(self) -> Result<(), ClaimError> {
+        fs::remove_dir_all(&self.dir).map_err(|e| io_error("remove", self.dir.as_path(), e))
+    }
+}
+
+/// Locks a directory; `None` if it vanished meanwhile, so that the caller looks again.
+fn lock(id: &ContainerId, dir: &Path) -> Result<Option<Claim>, ClaimError> {
+    let path = dir.join(LOCK);
+    let file = match File::options().read(true).write(true).create(true).truncate(false).open(&path) {
+        Ok(file) => file,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(io_error("open", &path, e)),
+    };
+    // A lock of the process, not of the descriptor: a forked container init does not inherit it.
+    match fcntl_lock(file.as_fd(), FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => {}
+        Err(rustix::io::Errno::ACCESS | rustix::io::Errno::AGAIN) => {
+            return Err(ClaimError::InUse { id: id.clone() });
+        }
+        Err(e) => return Err(io_error("lock", &path, e.into())),
+    }
+    let locked = file.metadata().map_err(|e| io_error("look at", &path, e))?;
+    match fs::metadata(&path) {
+        // Who held the lock before may have removed the directory, and another may have made it anew.
+        Ok(there) if (there.dev(), there.ino()) == (locked.dev(), locked.ino()) => {
+            let dir = AbsPath::new(dir).map_err(|e| io_error("use", dir, io::Error::other(e)))?;
+            Ok(Some(Claim { id: id.clone(), dir, _lock: file }))
+        }
+        Ok(_) => Ok(None),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(io_error("look at", &path, e)),
+    }
+}
+
+fn read_record(dir: &Path) -> Result<Option<Record>, ClaimError> {
+    let path = dir.join(RECORD);
+    let text = match fs::read(&path) {
+        Ok(text) => text,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(io_error("read", &path, e)),
+    };
+    let record: Record = serde_json::from_slice(&text)
+        .map_err(|e| ClaimError::Record { path: path.clone(), source: e.into() })?;
+    if record.is_known_version() {
+        Ok(Some(record))
+    } else {
+        let source = "it was written by another version of this program".into();
+        Err(ClaimError::Record { path, source })
+    }
+}
+
+fn io_error(operation: &'static str, path: &Path, source: io::Error) -> ClaimError {
+    ClaimError::Io { operation, path: path.to_owned(), source }
+}

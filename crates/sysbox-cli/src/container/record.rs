@@ -1,0 +1,86 @@
+//! The record of a container: what must be known to clean up after it, written before anything is done.
+
+use serde::{Deserialize, Serialize};
+use sysbox::{AbsPath, BackendUrl, ContainerId};
+
+use super::ProcessId;
+
+const VERSION: u32 = 1;
+
+/// What whoever comes next needs to undo everything that was done for a container.
+///
+/// It is written once before the first change and again when the init process is there. How far things came is not in it:
+/// cleaning up looks at what is there (cgroup, tree record, the manager's answer), so no step can be missed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Record {
+    version: u32,
+    pub(crate) id: String,
+    /// The URL of the backend that it was made with.
+    pub(crate) backend: String,
+    pub(crate) bundle: String,
+    pub(crate) rootfs: String,
+    /// Its cgroup, from the root of each hierarchy.
+    pub(crate) cgroups_path: String,
+    /// When it was made, in seconds since 1970.
+    pub(crate) created: u64,
+    /// The process that works on it and waits for it.
+    pub(crate) runtime: ProcessId,
+    /// Its init process.
+    pub(crate) init: Option<ProcessId>,
+}
+
+/// What a container is doing, by its processes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Status {
+    /// Its runtime is at work, it has no init process yet or none any more.
+    Creating,
+    /// Its init process runs.
+    Running,
+    /// Its runtime has ended without cleaning up; `delete` or the next `run` does it.
+    Stopped,
+    /// Its runtime has ended, its init process has not.
+    Orphaned,
+}
+
+impl Record {
+    /// The record of a container that this process is about to make.
+    pub(crate) fn new(
+        id: &ContainerId,
+        backend: &BackendUrl,
+        bundle: &AbsPath,
+        rootfs: &AbsPath,
+        cgroups_path: &str,
+        runtime: ProcessId,
+        created: u64,
+    ) -> Self {
+        Self {
+            version: VERSION,
+            id: id.to_string(),
+            backend: backend.to_string(),
+            bundle: bundle.to_string(),
+            rootfs: rootfs.to_string(),
+            cgroups_path: cgroups_path.to_owned(),
+            created,
+            runtime,
+            init: None,
+        }
+    }
+
+    /// Whether this version of the program can read it.
+    pub(crate) const fn is_known_version(&self) -> bool {
+        self.version == VERSION
+    }
+
+    /// What the container is doing.
+    pub(crate) fn status(&self) -> Status {
+        let init = self.init.is_some_and(ProcessId::is_alive);
+        match (init, self.runtime.is_alive()) {
+            (true, true) => Status::Running,
+            (true, false) => Status::Orphaned,
+            (false, true) => Status::Creating,
+            (false, false) => Status::Stopped,
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! What is in the kernel of a container: namespaces, mounts, owners, cgroups, processes. Each part can be undone by looking
+//! at what is there, so that a process that died at any point leaves nothing that the next cannot clean up.
+
+mod binds;
+mod cgroup;
+mod clean_up;
+mod create;
+mod mounts;
+mod prepare;
+mod progress;
+mod rootfs;
+mod signals;
+mod supervise;
+mod terminal;
+
+pub(crate) use cgroup::Cgroup;
+pub(crate) use clean_up::{Daemons, clean_up};
+pub(crate) use create::create;
+pub(crate) use mounts::PrivateMounts;
+pub(crate) use prepare::{Ground, Prepared, prepare};
+pub(crate) use signals::{Interrupted, Signals, wait_readable};
+pub(crate) use supervise::supervise;
+pub(crate) use terminal::Console;

@@ -1,0 +1,226 @@
+//! The cgroup of a container, in every hierarchy that the host has (v1, hybrid or v2).
+
+use std::{
+    collections::BTreeSet,
+    fs, io,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, bail};
+use oci_spec::runtime::Spec;
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use sysbox::{ContainerId, syscont::SpecError};
+
+const ROOT: &str = "/sys/fs/cgroup";
+
+/// How long processes get to end after SIGKILL. One that takes longer sleeps in the kernel and would for ever.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A cgroup by its path from the root of each hierarchy.
+#[derive(Clone, Debug)]
+pub(crate) struct Cgroup {
+    path: String,
+}
+
+impl Cgroup {
+    /// The cgroup that a spec asks for, or one named after the container.
+    ///
+    /// # Errors
+    /// [`SpecError`] when `linux.cgroupsPath` is not a plain path: it could lead out of the hierarchy.
+    pub(crate) fn of(id: &ContainerId, spec: &Spec) -> Result<Self, SpecError> {
+        let given = spec.linux().as_ref().and_then(|linux| linux.cgroups_path().as_ref());
+        let Some(given) = given.filter(|path| !path.as_os_str().is_empty()) else {
+            return Ok(Self { path: format!("/sysbox-{id}") });
+        };
+        let refused = |rule| SpecError::new("linux.cgroupsPath", format!("{given:?}"), rule);
+        let text = given.to_str().ok_or_else(|| refused("it must be UTF-8"))?;
+        if text.contains(':') {
+            return Err(refused(
+                "it must be a path such as /mine/web-1; the form of the systemd driver is not known here",
+            ));
+        }
+        let relative = text.trim_start_matches('/');
+        let plain = |part: &str| !matches!(part, "" | "." | "..");
+        if relative.is_empty() || !relative.trim_end_matches('/').split('/').all(plain) {
+            return Err(refused("it must name a cgroup of its own, without . and .."));
+        }
+        Ok(Self { path: format!("/{}", relative.trim_end_matches('/')) })
+    }
+
+    /// The cgroup with the path that a record holds.
+    pub(crate) fn from_path(path: &str) -> Self {
+        Self { path: path.to_owned() }
+    }
+
+    /// The path from the root of each hierarchy.
+    pub(crate) fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// Refuses a cgroup that has processes: they would be taken for the container's and ended with it.
+    pub(crate) fn require_unused(&self) -> anyhow::Result<()> {
+        let pids = self.pids()?;
+        if !pids.is_empty() {
+            bail!(
+                "cgroup {} has {} processes already; a container needs one of its own, see linux.cgroupsPath",
+                self.path,
+                pids.len()
+            );
+        }
+        Ok(())
+    }
+
+    /// Ends every process in it and waits until they are gone.
+    pub(crate) fn kill(&self) -> anyhow::Result<()> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let pids = self.pids()?;
+            if pids.is_empty() {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                bail!(
+                    "processes {pids:?} of cgroup {} do not end; see what they wait for with ps",
+                    self.path
+                );
+            }
+            self.thaw();
+            for pid in pids {
+                end(pid, deadline)?;
+            }
+        }
+    }
+
+    /// Removes it and the cgroups below it from every hierarchy.
+    pub(crate) fn remove(&self) -> anyhow::Result<()> {
+        for dir in self.dirs() {
+            for dir in subtree(&dir).iter().rev() {
+                remove_dir(dir).with_context(|| format!("cannot remove cgroup {}", dir.display()))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn pids(&self) -> anyhow::Result<BTreeSet<i32>> {
+        let mut pids = BTreeSet::new();
+        for dir in self.dirs().iter().flat_map(|dir| subtree(dir)) {
+            match fs::read_to_string(dir.join("cgroup.procs")) {
+                Ok(text) => pids.extend(text.lines().filter_map(|line| line.parse::<i32>().ok())),
+                Err(e) if is_gone(&e) => {}
+                Err(e) => {
+                    return Err(e).with_context(|| format!("cannot read the processes of {}", dir.display()));
+                }
+            }
+        }
+        Ok(pids)
+    }
+
+    /// Lets frozen processes go on, since a frozen one does not end.
+    fn thaw(&self) {
+        for dir in self.dirs().iter().flat_map(|dir| subtree(dir)) {
+            for (file, value) in [("freezer.state", "THAWED"), ("cgroup.freeze", "0")] {
+                if let Err(error) = fs::write(dir.join(file), value) {
+                    tracing::trace!(dir = %dir.display(), file, %error, "not a freezer");
+                }
+            }
+        }
+    }
+
+    /// Its directories, one for each hierarchy in which it is.
+    fn dirs(&self) -> Vec<PathBuf> {
+        let relative = self.path.trim_start_matches('/');
+        hierarchies().into_iter().map(|root| root.join(relative)).filter(|dir| dir.is_dir()).collect()
+    }
+}
+
+/// The roots of the host's cgroup hierarchies.
+fn hierarchies() -> Vec<PathBuf> {
+    let root = Path::new(ROOT);
+    if root.join("cgroup.controllers").exists() {
+        return vec![root.to_owned()];
+    }
+    let mut roots = child_dirs(root);
+    // `cpu` may be a link to `cpu,cpuacct`.
+    roots.retain(|dir| !dir.is_symlink());
+    roots
+}
+
+/// A directory and those below it, each before what is below it.
+fn subtree(dir: &Path) -> Vec<PathBuf> {
+    let mut all = vec![dir.to_owned()];
+    let mut next = 0;
+    while let Some(dir) = all.get(next) {
+        let children = child_dirs(dir);
+        all.extend(children);
+        next += 1;
+    }
+    all
+}
+
+fn child_dirs(dir: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    entries.map(|entry| entry.path()).filter(|path| path.is_dir()).collect()
+}
+
+/// Ends a process and waits until it has, or until the deadline.
+fn end(pid: i32, deadline: Instant) -> anyhow::Result<()> {
+    let Some(pid) = Pid::from_raw(pid) else { return Ok(()) };
+    let pidfd = match pidfd_open(pid, PidfdFlags::empty()) {
+        Ok(pidfd) => pidfd,
+        Err(rustix::io::Errno::SRCH) => return Ok(()),
+        Err(e) => return Err(e).with_context(|| format!("cannot open process {pid:?}")),
+    };
+    match pidfd_send_signal(&pidfd, Signal::KILL) {
+        Ok(()) | Err(rustix::io::Errno::SRCH) => {}
+        Err(e) => return Err(e).with_context(|| format!("cannot end process {pid:?}")),
+    }
+    super::signals::wait_readable(&pidfd, deadline)?;
+    Ok(())
+}
+
+/// Removes a cgroup's directory. The kernel may need a moment after the last process has ended.
+fn remove_dir(dir: &Path) -> io::Result<()> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match fs::remove_dir(dir) {
+            Err(e) if e.kind() == io::ErrorKind::ResourceBusy && Instant::now() < deadline => {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            Err(e) if is_gone(&e) => return Ok(()),
+            outcome => return outcome,
+        }
+    }
+}
+
+fn is_gone(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::NotFound
+        || error.raw_os_error() == Some(rustix::io::Errno::NODEV.raw_os_error())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(path: Option<&str>) -> Result<String, SpecError> {
+        let linux = path.map_or_else(String::new, |path| format!(r#""cgroupsPath":"{path}""#));
+        let spec = serde_json::from_str(&format!(r#"{{"ociVersion":"1.0.2","linux":{{{linux}}}}}"#))
+            .expect("a spec");
+        Cgroup::of(&"c1".parse().expect("valid"), &spec).map(|cgroup| cgroup.path().to_owned())
+    }
+
+    #[test]
+    fn a_container_has_the_cgroup_of_its_spec_or_one_of_its_name() {
+        assert_eq!(of(None).as_deref(), Ok("/sysbox-c1"));
+        assert_eq!(of(Some("")).as_deref(), Ok("/sysbox-c1"));
+        assert_eq!(of(Some("/a/b/")).as_deref(), Ok("/a/b"));
+        assert_eq!(of(Some("a/b")).as_deref(), Ok("/a/b"));
+    }
+
+    #[test]
+    fn a_path_that_could_lead_out_of_the_hierarchy_is_refused() {
+        for path in ["/", "/..", "/a/../../b", "a//b", "./a", "system.slice:docker:x"] {
+            assert_eq!(of(Some(path)).expect_err(path).field, "linux.cgroupsPath");
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! Undoes everything that was done for a container, however far it came.
+
+use anyhow::Context;
+use libcontainer::container::Container;
+use sysbox::{AbsPath, ContainerId, Sysbox, blocking::wait};
+
+use super::{Cgroup, rootfs};
+use crate::{
+    container::{Claim, Record},
+    timings::Timings,
+};
+
+/// Whether the daemons are told.
+#[derive(Debug)]
+pub(crate) enum Daemons<'a> {
+    /// They are made to forget the container.
+    Forget(&'a mut Sysbox),
+    /// They are left alone: they refused the container, so the one they know by its name is another.
+    LeftAlone,
+}
+
+/// Ends the container's processes, gives the rootfs its owners back, removes cgroups, makes the daemons forget it, and
+/// removes its directory.
+///
+/// Every step is tried, and looks at what is there. If one fails, the directory stays, so that it can be tried again.
+pub(crate) fn clean_up(
+    claim: Claim,
+    record: &Record,
+    daemons: Daemons<'_>,
+    timings: &mut Timings,
+) -> anyhow::Result<()> {
+    let id = claim.id.clone();
+    let cgroup = Cgroup::from_path(&record.cgroups_path);
+    let mut failures = Vec::new();
+    let mut step = |name, work: &mut dyn FnMut() -> anyhow::Result<()>| {
+        failures.extend(timings.step(name, work).err());
+    };
+    step("end processes", &mut || cgroup.kill());
+    step("delete the container", &mut || delete(&claim));
+    step("remove cgroups", &mut || cgroup.remove());
+    step("give the rootfs back", &mut || {
+        let rootfs = AbsPath::new(&record.rootfs).context("the record has no rootfs")?;
+        rootfs::take_back(&rootfs, &id).map(drop)
+    });
+    if let Daemons::Forget(sysbox) = daemons {
+        step("unregister", &mut || {
+            wait(sysbox.teardown())?;
+            Ok(wait(sysbox.purge())?)
+        });
+    }
+    let mut failures = failures.into_iter();
+    let Some(first) = failures.next() else { return claim.remove().map_err(Into::into) };
+    for further in failures {
+        tracing::error!(%id, error = format!("{further:#}"), "cleaning up failed further");
+    }
+    Err(first).with_context(|| undone(&id))
+}
+
+fn undone(id: &ContainerId) -> String {
+    format!("container {id} was not cleaned up; mend the cause, then: sysbox delete --force {id}")
+}
+
+/// Lets libcontainer forget the container; its poststop hooks run.
+fn delete(claim: &Claim) -> anyhow::Result<()> {
+    let dir = claim.libcontainer_root().join(claim.id.as_str());
+    if !dir.join("state.json").exists() {
+        // It had not got as far as having a state; the directory goes with the container's.
+        return Ok(());
+    }
+    let mut container = Container::load(dir).context("cannot load the state of libcontainer")?;
+    container.delete(true).context("libcontainer cannot delete the container")
+}

@@ -1,0 +1,57 @@
+//! Creates the container's processes, with youki's libcontainer.
+
+use std::{fs, os::unix::fs::PermissionsExt};
+
+use anyhow::{Context, anyhow};
+use libcontainer::{
+    container::{Container, builder::ContainerBuilder},
+    syscall::syscall::SyscallType,
+};
+
+use super::{Console, Prepared};
+use crate::container::{Claim, ProcessId};
+
+/// A container whose init process waits to be started.
+pub(crate) struct Created {
+    container: Container,
+    /// Its init process, a child of this one.
+    pub(crate) init: ProcessId,
+}
+
+impl std::fmt::Debug for Created {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Created").field("id", &self.container.id()).field("init", &self.init).finish()
+    }
+}
+
+/// Creates the container. This process must have one thread.
+pub(crate) fn create(
+    claim: &Claim,
+    prepared: &Prepared,
+    console: Option<&Console>,
+) -> anyhow::Result<Created> {
+    let bundle = claim.shadow_bundle();
+    fs::create_dir(&bundle)
+        .and_then(|()| fs::set_permissions(&bundle, fs::Permissions::from_mode(0o700)))
+        .with_context(|| format!("cannot make {}", bundle.display()))?;
+    let config = bundle.join("config.json");
+    fs::write(&config, serde_json::to_vec(&prepared.spec)?)
+        .with_context(|| format!("cannot write {}", config.display()))?;
+    let container = ContainerBuilder::new(claim.id.to_string(), SyscallType::default())
+        .with_root_path(claim.libcontainer_root())
+        .map(|builder| builder.with_console_socket(console.map(|console| console.socket().to_owned())))
+        .and_then(|builder| builder.as_init(bundle).with_systemd(false).build())
+        .with_context(|| format!("cannot create container {}", claim.id))?;
+    let pid = container.pid().ok_or_else(|| anyhow!("container {} has no init process", claim.id))?;
+    let init = ProcessId::of(pid.as_raw()).ok_or_else(|| {
+        anyhow!("the init process of container {} has ended before it was started", claim.id)
+    })?;
+    Ok(Created { container, init })
+}
+
+impl Created {
+    /// Lets the init process run the container's program.
+    pub(crate) fn start(&mut self) -> anyhow::Result<()> {
+        self.container.start().with_context(|| format!("cannot start container {}", self.container.id()))
+    }
+}

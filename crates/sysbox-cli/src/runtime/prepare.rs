@@ -1,0 +1,112 @@
+//! From a bundle to what libcontainer can run: the calls to the daemons and the changes to a copy of the spec, in the
+//! order of a system container's life.
+
+use std::{num::NonZeroU32, path::PathBuf};
+
+use anyhow::Context;
+use oci_spec::runtime::Spec;
+use sysbox::{
+    IdRange, ShiftType, Sysbox,
+    blocking::wait,
+    session::check_uid_shifting,
+    shift::{Decision, Policy},
+    syscont,
+    tree::TreeIds,
+};
+
+use super::{
+    Cgroup, PrivateMounts, Signals, binds,
+    rootfs::{self, Rootfs},
+};
+use crate::{bundle::Bundle, container::Claim, timings::Timings, wire_up::Wiring};
+
+/// What a container is made from, and where.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ground<'a> {
+    pub(crate) bundle: &'a Bundle,
+    pub(crate) policy: Policy,
+    pub(crate) claim: &'a Claim,
+    pub(crate) wiring: &'a Wiring,
+    pub(crate) mounts: &'a PrivateMounts,
+}
+
+/// A container that is ready to be created.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    /// The converted spec; `root.path` is where the rootfs is attached.
+    pub(crate) spec: Spec,
+    /// The host's ids of the container.
+    pub(crate) ids: TreeIds,
+    /// How ids are shifted.
+    pub(crate) shift: Decision,
+    /// Keeps the rootfs locked.
+    _rootfs: Rootfs,
+}
+
+/// Registers the container, gets ids, decides the shift, and attaches rootfs and bind mounts.
+pub(crate) fn prepare(
+    sysbox: &mut Sysbox,
+    ground: Ground<'_>,
+    signals: &mut Signals,
+    timings: &mut Timings,
+) -> anyhow::Result<Prepared> {
+    let Ground { bundle, policy, claim, wiring, mounts } = ground;
+    let host = &*wiring.host;
+    timings.step("register", || wait(sysbox.mgr.register(&bundle.spec)).map(drop))?;
+    if !sysbox.fs.enabled() {
+        tracing::debug!("the backend has no sysbox-fs: the container sees the kernel's own /proc and /sys");
+    }
+    signals.check()?;
+
+    let mut spec = bundle.spec.clone();
+    syscont::complete_namespaces(&mut spec, sysbox.mgr.config().userns.as_ref(), host)?;
+    let ids = timings.step("allocate ids", || ids(sysbox, &spec))?;
+    syscont::set_mappings(&mut spec, ids)?;
+    let decided =
+        timings.step("decide the shift", || check_uid_shifting(&sysbox.mgr, &spec, host, policy))?;
+    let shift = Decision { rootfs: without_shiftfs(decided.rootfs), ..decided };
+    tracing::info!(id = %claim.id, uids = %ids.uids, gids = %ids.gids, rootfs = %shift.rootfs, binds = %shift.bind_mounts);
+    signals.check()?;
+
+    let rootfs =
+        rootfs::give(&bundle.rootfs, &claim.id, ids, shift.rootfs, &wiring.containers, mounts, timings)?;
+    signals.check()?;
+    timings.step("attach bind mounts", || {
+        binds::give(&mut spec, &bundle.dir, ids, shift.bind_mounts, host, mounts)
+    })?;
+    if let Some(root) = spec.root_mut() {
+        root.set_path(rootfs.attached.clone().into());
+    }
+    let cgroup = Cgroup::of(&claim.id, &spec)?;
+    if let Some(linux) = spec.linux_mut() {
+        linux.set_cgroups_path(Some(PathBuf::from(cgroup.path())));
+    }
+    Ok(Prepared { spec, ids, shift, _rootfs: rootfs })
+}
+
+/// The host's ids of the container: the manager's if it mandates any, else the spec's, else new ones.
+fn ids(sysbox: &Sysbox, spec: &Spec) -> anyhow::Result<TreeIds> {
+    let config = sysbox.mgr.config();
+    if !config.uid_mappings.is_empty() {
+        return Ok(syscont::tree_ids(&config.uid_mappings, &config.gid_mappings)?);
+    }
+    let (uids, gids) = syscont::given_mappings(spec)?;
+    if !uids.is_empty() {
+        return Ok(syscont::tree_ids(&uids, &gids)?);
+    }
+    let size = NonZeroU32::new(syscont::DEFAULT_SIZE).context("a container has ids")?;
+    let subids = wait(sysbox.mgr.req_subid(size))?;
+    Ok(TreeIds {
+        uids: IdRange::new(subids.uid.0, size.get()).context("the manager's user ids are not a range")?,
+        gids: IdRange::new(subids.gid.0, size.get()).context("the manager's group ids are not a range")?,
+    })
+}
+
+/// This runtime mounts no shiftfs, which kernels from 6.3 on no longer have: it chowns there.
+fn without_shiftfs(shift: ShiftType) -> ShiftType {
+    if shift == ShiftType::Shiftfs {
+        tracing::info!("the rootfs is chowned where Sysbox would mount shiftfs");
+        return ShiftType::Chown;
+    }
+    shift
+}

@@ -1,0 +1,120 @@
+//! Gives a rootfs the shift that was decided, and undoes it.
+
+use std::fs::File;
+
+use anyhow::{Context, bail};
+use rustix::fs::{FlockOperation, flock};
+use sysbox::{
+    AbsPath, ContainerId, IdMappings, ShiftType,
+    linux::{chown, rootfs as idmapped},
+    tree::{self, TreeIds, TreeRecord},
+};
+
+use super::{
+    mounts::{PrivateMounts, Submounts, bind},
+    progress::with_bar,
+};
+use crate::{
+    container::{Containers, Status},
+    timings::Timings,
+};
+
+/// A rootfs in use: attached at a private place, and locked so that no other container shifts it meanwhile.
+#[derive(Debug)]
+pub(crate) struct Rootfs {
+    /// Where it is for the container.
+    pub(crate) attached: AbsPath,
+    _lock: File,
+}
+
+/// Makes the owners in a rootfs right for a container with these ids, and attaches it.
+pub(crate) fn give(
+    rootfs: &AbsPath,
+    id: &ContainerId,
+    ids: TreeIds,
+    shift: ShiftType,
+    containers: &Containers,
+    mounts: &PrivateMounts,
+    timings: &mut Timings,
+) -> anyhow::Result<Rootfs> {
+    let wanted = (shift == ShiftType::Chown).then_some(ids);
+    let record = chown::record(rootfs)?;
+    if let Some(record) = &record {
+        require_not_in_use(rootfs, id, record, containers)?;
+    }
+    let plan = tree::plan(record.as_ref(), wanted);
+    let lock = lock(rootfs, plan != tree::TreePlan::default() || wanted.is_some())?;
+    if plan.revert {
+        timings.step("revert an earlier chown", || {
+            with_bar("reverting", |progress| chown::revert_tree(rootfs, progress))
+        })?;
+    }
+    if let Some(ids) = plan.shift {
+        let report = timings.step("chown the rootfs", || {
+            with_bar("chowning", |progress| chown::shift_tree(rootfs, id, ids, progress))
+        })?;
+        tracing::info!(%rootfs, inodes = report.inodes, changed = report.changed, "chowned");
+    }
+    let attached = mounts.make_dir("rootfs")?;
+    timings.step("attach the rootfs", || match shift {
+        ShiftType::IdMappedMount | ShiftType::IdMappedMountOrShiftfs => {
+            let scratch = mounts.make_dir("scratch")?;
+            let (uids, gids) = (IdMappings::single(ids.uids)?, IdMappings::single(ids.gids)?);
+            Ok(idmapped::attach_idmapped(rootfs, &attached, &scratch, &uids, &gids)?)
+        }
+        ShiftType::NoShift | ShiftType::Chown | ShiftType::Shiftfs => {
+            bind(rootfs, &attached, Submounts::Taken)
+        }
+    })?;
+    Ok(Rootfs { attached, _lock: lock })
+}
+
+/// Undoes the chown of a rootfs, if it was chowned for this container. Tells whether there was anything to undo.
+pub(crate) fn take_back(rootfs: &AbsPath, id: &ContainerId) -> anyhow::Result<bool> {
+    if !rootfs.as_path().try_exists().with_context(|| format!("cannot look at rootfs {rootfs}"))? {
+        return Ok(false);
+    }
+    match chown::record(rootfs)? {
+        Some(record) if record.container == *id => {
+            with_bar("reverting", |progress| chown::revert_tree(rootfs, progress))?;
+            Ok(true)
+        }
+        _ => Ok(false),
+    }
+}
+
+/// Refuses a rootfs whose owners are shifted for another container that is alive.
+fn require_not_in_use(
+    rootfs: &AbsPath,
+    id: &ContainerId,
+    record: &TreeRecord,
+    containers: &Containers,
+) -> anyhow::Result<()> {
+    let other = &record.container;
+    let alive =
+        other != id && containers.record(other)?.is_some_and(|other| other.status() != Status::Stopped);
+    if alive {
+        bail!(
+            "rootfs {rootfs} is chowned for container {other}, which uses it; give this one a rootfs of its own"
+        );
+    }
+    Ok(())
+}
+
+fn lock(rootfs: &AbsPath, exclusively: bool) -> anyhow::Result<File> {
+    let dir = File::open(rootfs).with_context(|| format!("cannot open rootfs {rootfs}"))?;
+    let operation = if exclusively {
+        FlockOperation::NonBlockingLockExclusive
+    } else {
+        FlockOperation::NonBlockingLockShared
+    };
+    match flock(&dir, operation) {
+        Ok(()) => Ok(dir),
+        Err(rustix::io::Errno::WOULDBLOCK) => {
+            bail!(
+                "rootfs {rootfs} is in use by another container, and one of the two has it chowned; give each its own"
+            )
+        }
+        Err(e) => Err(e).with_context(|| format!("cannot lock rootfs {rootfs}")),
+    }
+}

@@ -1,0 +1,80 @@
+//! Signals while a container is made and while it runs.
+
+use std::{
+    io,
+    os::{fd::AsFd, unix::net::UnixStream},
+    time::Instant,
+};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use signal_hook::{
+    consts::signal::{
+        SIGALRM, SIGCHLD, SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGUSR1, SIGUSR2, SIGWINCH,
+    },
+    iterator::{backend::SignalDelivery, exfiltrator::SignalOnly},
+};
+
+/// Signals that end what this program is doing, if it is not waiting for a container yet.
+const ENDING: [i32; 4] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM];
+
+/// Signals that are passed on to the container's init process.
+const FORWARDED: [i32; 9] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGALRM, SIGCONT, SIGTSTP];
+
+/// A signal came before the container was started.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("ended by signal {signal} before the container was started; everything was undone")]
+pub(crate) struct Interrupted {
+    pub(crate) signal: i32,
+}
+
+/// The signals that came. They are caught, not blocked: a caught signal is as it was again in the container's process, a
+/// blocked one would stay blocked.
+#[derive(Debug)]
+pub(crate) struct Signals {
+    delivery: SignalDelivery<UnixStream, SignalOnly>,
+}
+
+impl Signals {
+    /// Catches signals from now on.
+    pub(crate) fn catch() -> io::Result<Self> {
+        let (read, write) = UnixStream::pair()?;
+        let signals = FORWARDED.into_iter().chain([SIGCHLD, SIGWINCH]);
+        Ok(Self { delivery: SignalDelivery::with_pipe(read, write, SignalOnly, signals)? })
+    }
+
+    /// Fails if a signal came that should end the program.
+    pub(crate) fn check(&mut self) -> Result<(), Interrupted> {
+        match self.pending().into_iter().find(|signal| ENDING.contains(signal)) {
+            Some(signal) => Err(Interrupted { signal }),
+            None => Ok(()),
+        }
+    }
+
+    /// The signals that came since the last call.
+    pub(crate) fn pending(&mut self) -> Vec<i32> {
+        self.delivery.pending().collect()
+    }
+
+    /// Readable when a signal has come.
+    pub(crate) fn descriptor(&self) -> &UnixStream {
+        self.delivery.get_read()
+    }
+}
+
+/// Whether a signal is passed on to the container.
+pub(crate) fn is_forwarded(signal: i32) -> bool {
+    FORWARDED.contains(&signal)
+}
+
+/// Waits until a descriptor is readable or the deadline has passed; tells which.
+pub(crate) fn wait_readable(fd: impl AsFd, deadline: Instant) -> io::Result<bool> {
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let left = Timespec::try_from(left).map_err(io::Error::other)?;
+        match poll(&mut [PollFd::new(&fd, PollFlags::IN)], Some(&left)) {
+            Ok(ready) => return Ok(ready > 0),
+            Err(rustix::io::Errno::INTR) => {}
+            Err(e) => return Err(e.into()),
+        }
+    }
+}

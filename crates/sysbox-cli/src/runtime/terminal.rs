@@ -1,0 +1,188 @@
+//! The container's terminal, when its spec asks for one: its pseudo-terminal is made inside and handed out over a socket,
+//! and what passes through it is passed on to ours.
+
+use std::{
+    fs::File,
+    io::{self, IsTerminal, Read, Write},
+    mem::MaybeUninit,
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::net::{UnixListener, UnixStream},
+    },
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, bail};
+use rustix::{
+    event::{PollFd, PollFlags, poll},
+    io::IoSliceMut,
+    net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg},
+    termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize},
+};
+use sysbox::AbsPath;
+
+use super::signals::wait_readable;
+
+/// How long the container gets to make its terminal.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The socket on which the container hands its terminal out (the runtime command line interface's `--console-socket`).
+#[derive(Debug)]
+pub(crate) struct Console {
+    path: AbsPath,
+    listener: UnixListener,
+}
+
+impl Console {
+    /// Listens at a path.
+    pub(crate) fn listen(path: AbsPath) -> anyhow::Result<Self> {
+        let listener = UnixListener::bind(&path).with_context(|| format!("cannot listen at {path}"))?;
+        Ok(Self { path, listener })
+    }
+
+    /// The path of the socket.
+    pub(crate) fn socket(&self) -> &std::path::Path {
+        self.path.as_path()
+    }
+
+    /// Takes the terminal over. Ours, if standard input is one, is put into raw mode until the value is dropped.
+    pub(crate) fn accept(self) -> anyhow::Result<Terminal> {
+        if !wait_readable(&self.listener, Instant::now() + PATIENCE)? {
+            bail!("the container did not hand its terminal out within {PATIENCE:?}");
+        }
+        let (stream, _) = self.listener.accept().context("cannot accept the container's terminal")?;
+        let terminal = Terminal {
+            master: File::from(receive_one(&stream)?),
+            ours: OurTerminal::make_raw()?,
+            input: true,
+        };
+        terminal.resize()?;
+        Ok(terminal)
+    }
+}
+
+/// Receives exactly one descriptor.
+fn receive_one(stream: &UnixStream) -> anyhow::Result<OwnedFd> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(4))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let mut name = [0; 4096];
+    recvmsg(stream, &mut [IoSliceMut::new(&mut name)], &mut control, RecvFlags::CMSG_CLOEXEC)
+        .context("cannot receive the container's terminal")?;
+    let mut descriptors: Vec<OwnedFd> = Vec::new();
+    for message in control.drain() {
+        if let RecvAncillaryMessage::ScmRights(received) = message {
+            descriptors.extend(received);
+        }
+    }
+    match (descriptors.pop(), descriptors.is_empty()) {
+        (Some(terminal), true) => Ok(terminal),
+        _ => bail!("the container did not hand out exactly one terminal"),
+    }
+}
+
+/// The container's terminal and ours.
+#[derive(Debug)]
+pub(crate) struct Terminal {
+    master: File,
+    ours: Option<OurTerminal>,
+    /// Whether there is more to come on standard input.
+    input: bool,
+}
+
+impl Terminal {
+    /// Gives the container's terminal the size of ours.
+    pub(crate) fn resize(&self) -> anyhow::Result<()> {
+        if self.ours.is_some() {
+            let size = tcgetwinsize(io::stdin()).context("cannot get the size of the terminal")?;
+            tcsetwinsize(&self.master, size).context("cannot set the size of the container's terminal")?;
+        }
+        Ok(())
+    }
+
+    /// Waits for input, output or a signal, and passes on what is there.
+    pub(crate) fn pass_on(&mut self, signals: &UnixStream) -> anyhow::Result<()> {
+        let stdin = io::stdin();
+        let input = if self.input { PollFlags::IN } else { PollFlags::empty() };
+        let mut fds = [
+            PollFd::new(signals, PollFlags::IN),
+            PollFd::new(&self.master, PollFlags::IN),
+            PollFd::new(&stdin, input),
+        ];
+        match poll(&mut fds, None) {
+            Ok(_) => {}
+            Err(rustix::io::Errno::INTR) => return Ok(()),
+            Err(e) => return Err(e).context("cannot wait for the terminal"),
+        }
+        let [_, output, input] = fds.map(|fd| fd.revents());
+        if self.input && !input.is_empty() {
+            self.input = self.pass_input()?;
+        }
+        if output.contains(PollFlags::IN) {
+            self.pass_output()?;
+        } else if output.contains(PollFlags::HUP) {
+            // Every process has closed it; what is left is that the init process ends.
+            wait_readable(signals, Instant::now() + Duration::from_millis(100))?;
+        }
+        Ok(())
+    }
+
+    /// Passes on what the container wrote before it ended.
+    pub(crate) fn drain(&mut self) -> anyhow::Result<()> {
+        while wait_readable(&self.master, Instant::now())? && self.pass_output()? {}
+        Ok(())
+    }
+
+    /// Tells whether there may be more.
+    fn pass_input(&mut self) -> anyhow::Result<bool> {
+        let mut buffer = [0; 8192];
+        let count =
+            rustix::io::read(io::stdin().as_fd(), &mut buffer).context("cannot read standard input")?;
+        self.master.write_all(&buffer[..count]).context("cannot write to the container's terminal")?;
+        Ok(count > 0)
+    }
+
+    /// Tells whether there may be more.
+    fn pass_output(&mut self) -> anyhow::Result<bool> {
+        let mut buffer = [0; 8192];
+        let count = match self.master.read(&mut buffer) {
+            Ok(count) => count,
+            // A terminal that nobody has open any more reads as an I/O error.
+            Err(e) if e.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error()) => 0,
+            Err(e) => return Err(e).context("cannot read the container's terminal"),
+        };
+        let mut stdout = io::stdout().lock();
+        stdout
+            .write_all(&buffer[..count])
+            .and_then(|()| stdout.flush())
+            .context("cannot write standard output")?;
+        Ok(count > 0)
+    }
+}
+
+/// Our terminal in raw mode: every key goes to the container. It is as it was again when this is dropped.
+#[derive(Debug)]
+struct OurTerminal {
+    before: Termios,
+}
+
+impl OurTerminal {
+    fn make_raw() -> anyhow::Result<Option<Self>> {
+        let stdin = io::stdin();
+        if !stdin.is_terminal() {
+            return Ok(None);
+        }
+        let before = tcgetattr(&stdin).context("cannot get the mode of the terminal")?;
+        let mut raw = before.clone();
+        raw.make_raw();
+        tcsetattr(&stdin, OptionalActions::Flush, &raw).context("cannot put the terminal into raw mode")?;
+        Ok(Some(Self { before }))
+    }
+}
+
+impl Drop for OurTerminal {
+    fn drop(&mut self) {
+        if let Err(error) = tcsetattr(io::stdin(), OptionalActions::Flush, &self.before) {
+            tracing::warn!(%error, "cannot give the terminal its mode back; type: reset");
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! Puts host, backend and the directory of containers together.
+
+use std::{path::Path, sync::Arc};
+
+use anyhow::{Context, bail};
+use sysbox::{AbsPath, Backend, BackendOptions, BackendUrl, embedded::SubidSource, linux::LinuxHost};
+
+use crate::{args::WiringArgs, container::Containers};
+
+/// What every command works with.
+#[derive(Debug)]
+pub(crate) struct Wiring {
+    pub(crate) host: Arc<LinuxHost>,
+    pub(crate) data_root: AbsPath,
+    pub(crate) containers: Containers,
+    url: BackendUrl,
+    options: BackendOptions,
+}
+
+impl Wiring {
+    /// Reads the options; nothing is opened or made yet.
+    pub(crate) fn new(args: &WiringArgs) -> anyhow::Result<Self> {
+        let data_root = absolute(&args.data_root).context("--data-root is not valid")?;
+        let subids = args.subid_range.map_or_else(SubidSource::default, SubidSource::Range);
+        Ok(Self {
+            host: Arc::new(LinuxHost::default()),
+            containers: Containers::new(&data_root),
+            url: args.backend.clone().unwrap_or_default(),
+            options: BackendOptions { data_root: Some(data_root.clone()), subids },
+            data_root,
+        })
+    }
+
+    /// The URL of the backend, to be kept with a container that was made with it.
+    pub(crate) fn url(&self) -> &BackendUrl {
+        &self.url
+    }
+
+    /// Opens the backend. That makes the data root if it is not there.
+    pub(crate) fn open(&self) -> anyhow::Result<Backend> {
+        self.open_url(&self.url)
+    }
+
+    /// Opens the backend that a container was made with.
+    pub(crate) fn open_url(&self, url: &BackendUrl) -> anyhow::Result<Backend> {
+        Backend::open(url, &self.options, self.host.clone())
+            .with_context(|| format!("cannot open backend {url}"))
+    }
+}
+
+/// The path from the root on, by the working directory.
+pub(crate) fn absolute(path: &Path) -> anyhow::Result<AbsPath> {
+    let absolute = std::path::absolute(path).with_context(|| format!("{path:?} is not a path"))?;
+    Ok(AbsPath::new(absolute)?)
+}
+
+/// Refuses to go on as anyone but root.
+pub(crate) fn require_root() -> anyhow::Result<()> {
+    if !rustix::process::geteuid().is_root() {
+        bail!("this needs root (it makes mounts and user namespaces with ranges of ids); run it with sudo");
+    }
+    Ok(())
+}
