@@ -50,7 +50,7 @@ pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
         render::json(&rows)?;
     } else {
         let header = ["WHAT", "FOUND", "NEEDED", "VERDICT", "HOW TO MEND"];
-        render::table(&header, rows.iter().map(cells));
+        render::table(&header, rows.iter().map(cells))?;
     }
     let fit = rows.iter().all(|row| row.verdict != Verdict::Fail);
     Ok(if fit { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -54,14 +54,14 @@ pub(crate) fn run(args: &DemoArgs) -> anyhow::Result<ExitCode> {
         Job { id: &id, bundle: &bundle, policy: Policy::PreferIdMapped, wiring: &wiring, mounts: &mounts };
     let outcome = execute(&job, &mut timings, |started| {
         show_outside(started)?;
-        render::heading("inside");
+        render::heading("inside")?;
         Ok(())
     });
     if args.command.is_none() && outcome.is_ok() {
         show_made_inside(&upper)?;
     }
-    render::heading("timings");
-    render::timings_on_stdout(&timings);
+    render::heading("timings")?;
+    render::timings_on_stdout(&timings)?;
     outcome
 }
 
@@ -97,7 +97,9 @@ fn spec(rootfs: &AbsPath, script: &str) -> anyhow::Result<Spec> {
     let capabilities = LinuxCapabilitiesBuilder::default()
         .bounding(all.clone())
         .effective(all.clone())
-        .permitted(all)
+        .permitted(all.clone())
+        .inheritable(all)
+        .ambient(Capabilities::new())
         .build()
         .context("capabilities")?;
     if let Some(process) = spec.process_mut() {
@@ -133,21 +135,26 @@ const ALL_OF_A_SYSTEM_CONTAINER: [Capability; 16] = [
 
 fn show_outside(started: &Started<'_>) -> anyhow::Result<()> {
     let pid = started.init.pid;
-    let owner = fs::metadata(format!("/proc/{pid}/root/proc/1/stat"))
-        .or_else(|_| fs::metadata(format!("/proc/{pid}")))
-        .context("cannot look at the init process")?;
     let ids = started.prepared.ids;
-    render::heading("outside");
-    render::line(&format!("range of this container   uids {}, gids {}", ids.uids, ids.gids));
-    render::line(&format!("rootfs                    {}", started.prepared.shift.rootfs));
-    render::line(&format!("its root, for the host    process {pid} of user {}", owner.uid()));
+    render::heading("outside")?;
+    render::line(&format!("range of this container   uids {}, gids {}", ids.uids, ids.gids))?;
+    render::line(&format!("rootfs                    {}", started.prepared.shift.rootfs))?;
+    render::line(&format!("root inside is outside    user {} (process {pid})", user_of(pid)?))?;
     Ok(())
+}
+
+/// The host's id of the user that a process runs as (`proc_pid_status(5)`).
+fn user_of(pid: i32) -> anyhow::Result<String> {
+    let path = format!("/proc/{pid}/status");
+    let status = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
+    let uids = status.lines().find_map(|line| line.strip_prefix("Uid:")).unwrap_or_default();
+    uids.split_whitespace().next().map(str::to_owned).with_context(|| format!("{path} has no Uid"))
 }
 
 fn show_made_inside(upper: &AbsPath) -> anyhow::Result<()> {
     let path = upper.as_path().join("root/made-inside");
     let made = fs::metadata(&path).with_context(|| format!("cannot find {}", path.display()))?;
-    render::heading("outside, afterwards");
-    render::line(&format!("made-inside on the host's disk belongs to {}:{}", made.uid(), made.gid()));
+    render::heading("outside, afterwards")?;
+    render::line(&format!("made-inside on the host's disk belongs to {}:{}", made.uid(), made.gid()))?;
     Ok(())
 }

@@ -45,7 +45,7 @@ pub(crate) fn run(args: &ListArgs) -> anyhow::Result<ExitCode> {
         ListFormat::Json => render::json(&rows)?,
         ListFormat::Table => {
             let header = ["ID", "STATUS", "PID", "UIDS", "GIDS", "SHIFT", "AGE", "ROOTFS"];
-            render::table(&header, rows.iter().map(cells));
+            render::table(&header, rows.iter().map(cells))?;
         }
     }
     Ok(ExitCode::SUCCESS)

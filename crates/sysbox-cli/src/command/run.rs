@@ -28,7 +28,7 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     let job = Job { id: &args.id, bundle: &bundle, policy, wiring: &wiring, mounts: &mounts };
     let outcome = execute(&job, &mut timings, |_| Ok(()));
     if args.timings {
-        render::timings(&timings);
+        render::timings(&timings)?;
     }
     outcome
 }

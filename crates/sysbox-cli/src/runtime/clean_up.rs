@@ -36,8 +36,9 @@ pub(crate) fn clean_up(
         failures.extend(timings.step(name, work).err());
     };
     step("end processes", &mut || cgroup.kill());
-    step("delete the container", &mut || delete(&claim));
+    // Before libcontainer deletes the container: it waits 100 ms where the kernel needs one.
     step("remove cgroups", &mut || cgroup.remove());
+    step("delete the container", &mut || delete(&claim));
     step("give the rootfs back", &mut || {
         let rootfs = AbsPath::new(&record.rootfs).context("the record has no rootfs")?;
         rootfs::take_back(&rootfs, &id).map(drop)
