@@ -44,7 +44,7 @@ impl Wiring {
     /// Opens the backend that a container was made with.
     pub(crate) fn open_url(&self, url: &BackendUrl) -> anyhow::Result<Backend> {
         Backend::open(url, &self.options, self.host.clone())
-            .with_context(|| format!("cannot open backend {url}"))
+            .with_context(|| format!("cannot open the backend \"{url}\""))
     }
 }
 

@@ -9,7 +9,8 @@ use std::{
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use signal_hook::{
     consts::signal::{
-        SIGALRM, SIGCHLD, SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGUSR1, SIGUSR2, SIGWINCH,
+        SIGALRM, SIGCHLD, SIGCONT, SIGHUP, SIGINT, SIGPIPE, SIGQUIT, SIGTERM, SIGTSTP, SIGUSR1, SIGUSR2,
+        SIGWINCH,
     },
     iterator::{backend::SignalDelivery, exfiltrator::SignalOnly},
 };
@@ -38,7 +39,8 @@ impl Signals {
     /// Catches signals from now on.
     pub(crate) fn catch() -> io::Result<Self> {
         let (read, write) = UnixStream::pair()?;
-        let signals = FORWARDED.into_iter().chain([SIGCHLD, SIGWINCH]);
+        // Rust's runtime ignores SIGPIPE, and what is ignored stays so in the container's process; what is caught does not.
+        let signals = FORWARDED.into_iter().chain([SIGCHLD, SIGWINCH, SIGPIPE]);
         Ok(Self { delivery: SignalDelivery::with_pipe(read, write, SignalOnly, signals)? })
     }
 
