@@ -6,7 +6,7 @@ use std::{num::NonZeroU32, path::PathBuf};
 use anyhow::Context;
 use oci_spec::runtime::Spec;
 use sysbox::{
-    IdRange, ShiftType, Sysbox,
+    IdMappings, IdRange, ShiftType, Sysbox,
     blocking::wait,
     session::check_uid_shifting,
     shift::{Decision, Policy},
@@ -19,6 +19,8 @@ use super::{
     rootfs::{self, Rootfs},
 };
 use crate::{bundle::Bundle, container::Claim, timings::Timings, wire_up::Wiring};
+
+const WRONG_IDS: &str = "the manager gave ids that a system container cannot have";
 
 /// What a container is made from, and where.
 #[derive(Clone, Copy, Debug)]
@@ -96,10 +98,10 @@ fn ids(sysbox: &Sysbox, spec: &Spec) -> anyhow::Result<TreeIds> {
     }
     let size = NonZeroU32::new(syscont::DEFAULT_SIZE).context("a container has ids")?;
     let subids = wait(sysbox.mgr.req_subid(size))?;
-    Ok(TreeIds {
-        uids: IdRange::new(subids.uid.0, size.get()).context("the manager's user ids are not a range")?,
-        gids: IdRange::new(subids.gid.0, size.get()).context("the manager's group ids are not a range")?,
-    })
+    let range = |first| IdMappings::single(IdRange::new(first, size.get())?);
+    let (uids, gids) = (range(subids.uid.0), range(subids.gid.0));
+    // A manager is not taken at its word: ids that it gives keep the rules of those that a spec gives.
+    syscont::tree_ids(&uids.context(WRONG_IDS)?, &gids.context(WRONG_IDS)?).context(WRONG_IDS)
 }
 
 /// This runtime mounts no shiftfs, which kernels from 6.3 on no longer have: it chowns there.

@@ -155,7 +155,7 @@ mod tests {
         block_on(up(&mut sysbox)).expect("up");
         let error = block_on(sysbox.teardown()).expect_err("two steps failed");
         assert!(matches!(
-            error.first,
+            *error.first,
             SessionError::Call { operation: Operation::RevertClonedRootfsChown, .. }
         ));
         assert!(matches!(error.others[..], [SessionError::Call { operation: Operation::FsUnregister, .. }]));
