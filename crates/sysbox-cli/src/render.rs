@@ -1,9 +1,6 @@
 //! The only place that prints.
-#![expect(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "this is where the program speaks to people and programs"
-)]
+//!
+//! Printing can fail, and a reader may go away: every function says so, and the caller cleans up before it gives up.
 
 use std::{
     error::Error,

@@ -1,1 +1,43 @@
-//! placeholder
+//! The manager of system containers, done in the process that asks: [`EmbeddedMgr`] is a [`MgrPort`](sysbox_core::MgrPort)
+//! that needs no daemon.
+//!
+//! Its state is one SQLite database in a data root, shared safely by any number of short-lived processes. Between two calls
+//! this process keeps nothing open: no connection, no descriptor, no lock, no thread. So it may fork and exec at will, which a
+//! process that holds an SQLite connection may not (<https://www.sqlite.org/howtocorrupt.html>, section 2.6).
+//!
+//! ```no_run
+//! # fn host() -> std::sync::Arc<dyn sysbox_core::HostPort> { unimplemented!() }
+//! use sysbox_core::AbsPath;
+//! use sysbox_embedded::{Config, EmbeddedMgr};
+//!
+//! let mgr = EmbeddedMgr::open(Config::new(AbsPath::new("/var/lib/sysbox-rs")?), host())?;
+//! for container in mgr.list()? {
+//!     println!("{} {:?}", container.id, container.state);
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+#![forbid(unsafe_code)]
+
+mod accounts;
+mod alloc;
+mod config;
+mod error;
+mod held;
+mod host_facts;
+mod idset;
+mod lifecycle;
+mod mgr;
+mod namespaces;
+mod pools;
+mod record;
+mod register;
+mod registry;
+mod store;
+mod subids;
+
+pub use accounts::AccountFileError;
+pub use config::{AccountFiles, Config, SubidSource};
+pub use error::OpenError;
+pub use mgr::EmbeddedMgr;
+pub use record::{ContainerRecord, ContainerState};
+pub use subids::{PermanentRange, SubidOrigin, SubidPool, SubidPools, SubidPoolsError};

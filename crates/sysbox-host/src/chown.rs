@@ -1,1 +1,126 @@
-//! Placeholder.
+//! Tree chown: every owner in a tree is shifted from the container's ids to a range of the host's, and back exactly.
+//!
+//! - **On record.** The tree's root bears a [`TreeRecord`] from before the first change until after the last one back, in
+//!   an attribute that no container can see or write. So an interrupted shift is finished or undone by whoever comes next.
+//! - **By range.** The container's ids `[0, count)` and the host's share none, so each id tells by itself whether it is
+//!   shifted: every step may be repeated, and ids of neither range are left alone.
+//! - **Whole inodes.** Owners, the ids in ACLs and the root of file capabilities are shifted; set-id bits and
+//!   capabilities, which chown(2) drops, are restored, also by the next call after a crash. Times of modification stay.
+//! - **Never out of the tree.** The walk is on a detached clone of the tree's mount, in which nothing is mounted; no symbolic
+//!   link is followed. What other mounts hide is shifted too, what is mounted over the tree is not.
+//!
+//! A first pass looks at every inode and notes what must change, a second one changes it; each runs in several threads,
+//! none of which outlives the call.
+//!
+//! Two calls must not work on one tree at the same time, nor may the tree be changed meanwhile: the caller sees to that. (A
+//! lock on the tree would not help: a container can lock its own root directory as well.)
+
+mod acl;
+mod apply;
+mod capability;
+mod error;
+mod ids;
+mod inode;
+mod mark;
+mod plan;
+mod queue;
+mod record;
+mod survey;
+mod tree;
+mod workers;
+
+use sysbox_core::{
+    AbsPath, ContainerId,
+    tree::{TreeIds, TreePhase, TreeRecord},
+};
+
+pub use self::error::{ChownError, IdKind, IdPlace};
+use self::{ids::Direction, survey::Trust, tree::Tree};
+
+/// How far the changes of a call have come. It is told about every 256 inodes, from several threads, and at the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Inodes that were dealt with.
+    pub done: u64,
+    /// Inodes that must be: those of the tree that are not yet as wanted.
+    pub total: u64,
+}
+
+/// What a call found and did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ShiftReport {
+    /// Inodes in the tree, hard-linked ones once; 0 if the record alone told that there is nothing to do.
+    pub inodes: u64,
+    /// Inodes that were changed.
+    pub changed: u64,
+}
+
+/// Shifts the owners of a tree to these ids of the host, for this container.
+///
+/// It finishes what an interrupted call, a revert as well, has begun; a tree that is on record as shifted is not walked. Needs
+/// `CAP_SYS_ADMIN`, `CAP_CHOWN`, `CAP_FOWNER`, `CAP_FSETID` and `CAP_SETFCAP` in the initial user namespace, and `/proc`.
+///
+/// # Errors
+/// - [`ChownError::RangeTooLow`], [`ChownError::NotPrivileged`], [`ChownError::NoTrustedAttributes`],
+///   [`ChownError::Record`], [`ChownError::OtherIds`], [`ChownError::IdInRange`], [`ChownError::StrayMark`],
+///   [`ChownError::Attribute`]: nothing was changed.
+/// - [`ChownError::Refused`], [`ChownError::System`]: the kernel refused a step; see [`record()`] for whether owners may have
+///   changed, and call [`revert_tree`] to undo it or this function again to go on.
+pub fn shift_tree(
+    root: &AbsPath,
+    container: &ContainerId,
+    ids: TreeIds,
+    progress: &(dyn Fn(Progress) + Sync),
+) -> Result<ShiftReport, ChownError> {
+    let direction = Direction::to_host(ids)?;
+    let tree = Tree::open(root)?;
+    let mut record = TreeRecord { container: container.clone(), ids, phase: TreePhase::Shifting };
+    let trust = match record::read(&tree)? {
+        None => Trust::Fresh,
+        Some(found) if found.ids != ids => {
+            return Err(ChownError::OtherIds { root: root.as_path().to_owned(), record: found });
+        }
+        Some(found) if found.phase == TreePhase::Shifted => {
+            record::write(&tree, &TreeRecord { container: container.clone(), ..found })?;
+            return Ok(ShiftReport::default());
+        }
+        Some(_) => Trust::OnRecord,
+    };
+    let plan = survey::survey(&tree, direction, trust)?;
+    record::write(&tree, &record)?;
+    let changed = apply::apply(&tree, direction, &plan, progress)?;
+    record.phase = TreePhase::Shifted;
+    record::write(&tree, &record)?;
+    tracing::debug!(%root, inodes = plan.inodes, changed, "shifted");
+    Ok(ShiftReport { inodes: plan.inodes, changed })
+}
+
+/// Shifts the owners of a tree back to the container's ids, as its record says; without a record there is nothing to do.
+///
+/// It undoes an interrupted shift, and finishes an interrupted revert. What a container has made in the meantime is shifted
+/// back as well. Needs the same privileges as [`shift_tree`].
+///
+/// # Errors
+/// As [`shift_tree`]; after [`ChownError::Refused`] or [`ChownError::System`] call it again to go on.
+pub fn revert_tree(root: &AbsPath, progress: &(dyn Fn(Progress) + Sync)) -> Result<ShiftReport, ChownError> {
+    let tree = Tree::open(root)?;
+    let Some(record) = record::read(&tree)? else { return Ok(ShiftReport::default()) };
+    let direction = Direction::to_container(record.ids)?;
+    let plan = survey::survey(&tree, direction, Trust::OnRecord)?;
+    record::write(&tree, &TreeRecord { phase: TreePhase::Reverting, ..record })?;
+    let changed = apply::apply(&tree, direction, &plan, progress)?;
+    record::remove(&tree)?;
+    tracing::debug!(%root, inodes = plan.inodes, changed, "reverted");
+    Ok(ShiftReport { inodes: plan.inodes, changed })
+}
+
+/// What a tree says of itself; `None` if its owners are as they were made.
+///
+/// Needs `CAP_SYS_ADMIN` in the initial user namespace.
+///
+/// # Errors
+/// [`ChownError::NotPrivileged`], [`ChownError::NoTrustedAttributes`], [`ChownError::Record`], or [`ChownError::System`]
+/// when `root` is not a directory that can be opened.
+pub fn record(root: &AbsPath) -> Result<Option<TreeRecord>, ChownError> {
+    record::read(&Tree::open(root)?)
+}

@@ -1,3 +1,27 @@
-//! The kernel behind [`HostPort`](sysbox_core::HostPort), and what a runtime has done to it: ID-mapped mounts and tree chown.
+//! The kernel behind [`HostPort`](sysbox_core::HostPort), and what a runtime has done to it.
+//!
+//! - [`LinuxHost`] answers the port: facts are read, features are tried, and nothing is left behind.
+//! - [`rootfs`], [`idmap`] and [`overlay`] give files to a container with its own ids, by mounts alone: what root owns on disk
+//!   is the container's root's, and the other way round. [`UserNamespace`] lends them the ids.
+//! - [`mount_namespace`] keeps such mounts to a process, and removes them.
+//! - [`chown`] shifts the owners on disk instead, where a file system takes no ID-mapping.
+//!
+//! What changes mounts or owners needs root in the initial user namespace.
+
+mod error;
+mod fd_info;
+mod fs_identity;
+mod linux_host;
+mod mountinfo;
+mod probe;
+mod sys;
+mod userns;
 
 pub mod chown;
+pub mod idmap;
+pub mod mount_namespace;
+pub mod overlay;
+pub mod rootfs;
+
+pub use linux_host::LinuxHost;
+pub use userns::UserNamespace;

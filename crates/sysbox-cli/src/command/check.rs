@@ -160,7 +160,7 @@ fn ids(wiring: &Wiring) -> anyhow::Result<Vec<Row>> {
 }
 
 fn pool_row(what: &str, pool: &SubidPool) -> Row {
-    let built_in = matches!(pool.origin, SubidOrigin::BuiltIn { .. });
+    let built_in = matches!(pool.origin, SubidOrigin::BuiltIn);
     let verdict = match pool.free() {
         0 => Verdict::Fail,
         _ if built_in => Verdict::Warn,

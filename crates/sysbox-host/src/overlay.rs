@@ -1,0 +1,94 @@
+//! Overlays: mounting them, on ID-mapped layers too, and finding out what a mounted one is made of.
+
+mod context;
+mod mapped;
+mod shown;
+
+use std::{fs, io, path::Path};
+
+use rustix::mount::MountAttrFlags;
+use sysbox_core::{AbsPath, HostError, IdMappings, host::OverlayLayers};
+
+use crate::{error::failed, idmap, mountinfo};
+
+pub(crate) use mapped::common_parent;
+
+/// Mounts an overlay of these layers at `target`.
+///
+/// Names may hold any character. A layer that is relative is taken from the working directory. A path of more than 255 bytes
+/// needs Linux 6.13, and lower layers whose paths have more than that together need Linux 6.8.
+///
+/// # Errors
+/// When the kernel does not take the layers or options (its own words are the cause), the overlay has an upper layer and
+/// still came out read-only, `target` is no directory, or the caller is not root.
+pub fn mount(layers: &OverlayLayers, target: &AbsPath) -> Result<(), HostError> {
+    idmap::move_to(context::create(layers, MountAttrFlags::empty())?, target)
+}
+
+/// As [`mount`], with every layer ID-mapped, the upper one too: files that root owns on disk belong at `target` to the
+/// container's root, and what the container's root makes there is root's on disk.
+///
+/// `scratch` is a directory that may be mounted on, in a mount namespace of this call's own; nothing of that is seen there,
+/// or left. Any number of callers may give the same.
+///
+/// # Errors
+/// As [`mount`], and when a layer's file system cannot be ID-mapped or the mappings have no root.
+pub fn mount_idmapped(
+    layers: &OverlayLayers,
+    target: &AbsPath,
+    scratch: &AbsPath,
+    uids: &IdMappings,
+    gids: &IdMappings,
+) -> Result<(), HostError> {
+    idmap::move_to(mapped::create(layers, MountAttrFlags::empty(), scratch, uids, gids)?, target)
+}
+
+/// An overlay that is mounted.
+pub(crate) struct Mounted {
+    pub(crate) layers: OverlayLayers,
+    /// The options of the mount, as against those of the file system.
+    attributes: MountAttrFlags,
+}
+
+impl Mounted {
+    /// Attaches a second overlay of the same layers and options at `target`, ID-mapped.
+    pub(crate) fn attach_idmapped(
+        &self,
+        target: &AbsPath,
+        scratch: &AbsPath,
+        uids: &IdMappings,
+        gids: &IdMappings,
+    ) -> Result<(), HostError> {
+        if let Some(work) = self.layers.work.as_ref().filter(|_| is_volatile(&self.layers)) {
+            allow_volatile_again(work).map_err(failed("clear the volatile mark in", work.display()))?;
+        }
+        idmap::move_to(mapped::create(&self.layers, self.attributes, scratch, uids, gids)?, target)
+    }
+}
+
+/// The overlay whose mount point is exactly this path. Its layers are absolute.
+pub(crate) fn mounted_at(path: &AbsPath) -> Result<Option<Mounted>, HostError> {
+    let canonical = path.as_path().canonicalize().map_err(failed("resolve", path))?;
+    let mount = mountinfo::of_path(&canonical)?;
+    // A bind mount of a directory in an overlay is not the overlay.
+    if mount.kind != "overlay" || mount.mount_point != canonical || mount.root != Path::new("/") {
+        return Ok(None);
+    }
+    let layers = shown::absolute(shown::parse(&mount.super_options), &mount.mount_point)
+        .map_err(failed("find the layers of the overlay at", path))?;
+    Ok(Some(Mounted { layers, attributes: mount.attributes() }))
+}
+
+fn is_volatile(layers: &OverlayLayers) -> bool {
+    // Linux 6.18 and later show the second.
+    layers.has_option("volatile") || layers.has_option("fsync=volatile")
+}
+
+/// Removes the mark by which overlayfs refuses a work directory whose overlay may have lost data in a crash. The overlay
+/// that left it is mounted, so there was none.
+fn allow_volatile_again(work: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(work.join("work/incompat/volatile")) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,185 @@
+//! User namespaces that only lend their mappings: a descriptor, and no process in it.
+
+use std::{
+    fmt::Write as _,
+    fs::{self, File},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+};
+
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    io::Errno,
+    process::{Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid},
+};
+use sysbox_core::{AbsPath, HostError, IdMappings};
+
+use crate::{
+    error::{Advised, failed},
+    fd_info, sys,
+};
+
+/// A user namespace, held by a descriptor.
+///
+/// It lives for as long as the descriptor does, or a mount that was ID-mapped by it.
+#[derive(Debug)]
+pub struct UserNamespace(OwnedFd);
+
+impl UserNamespace {
+    /// Makes a user namespace with these mappings. No process is left in it.
+    ///
+    /// Works in a program of many threads too, and gives it no `SIGCHLD`.
+    ///
+    /// # Errors
+    /// When one of the mappings is empty or, once extents that continue each other are merged, longer than the 4095 bytes
+    /// that the kernel takes (`user_namespaces(7)`); when the caller is not root, or the host makes no user namespaces.
+    pub fn new(uids: &IdMappings, gids: &IdMappings) -> Result<Self, HostError> {
+        let (uid_map, gid_map) = (map_text(uids, "uid map")?, map_text(gids, "gid map")?);
+        let member = Member::new().map_err(failed("make", "a user namespace"))?;
+        let proc = member.proc()?;
+        let write = |file: &str, map: &str| {
+            let path = format!("{proc}/{file}");
+            fs::write(&path, map).map_err(|error| failed("write", path)(Advised::from_io(&error, map_advice)))
+        };
+        write("uid_map", &uid_map)?;
+        write("gid_map", &gid_map)?;
+        let path = format!("{proc}/ns/user");
+        let namespace = File::open(&path).map_err(failed("open", &path))?;
+        // It held its process id all the time, so those paths were its own and of no process that came after it.
+        member.still_runs().map_err(failed("keep", "the first process of a user namespace"))?;
+        Ok(Self(namespace.into()))
+    }
+
+    /// Opens a user namespace by a path such as `/proc/1234/ns/user`.
+    ///
+    /// # Errors
+    /// When the path cannot be opened or names something else.
+    pub fn open(path: &AbsPath) -> Result<Self, HostError> {
+        let file = File::open(path).map_err(failed("open the user namespace", path))?;
+        if !sys::is_user_namespace(file.as_fd()) {
+            return Err(HostError::new("open the user namespace", path.to_string(), NotAUserNamespace));
+        }
+        Ok(Self(file.into()))
+    }
+}
+
+impl AsFd for UserNamespace {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("it is not a user namespace; give a path such as /proc/1234/ns/user")]
+struct NotAUserNamespace;
+
+/// Why mappings cannot be given to a namespace.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+enum UnwritableMap {
+    #[error("it has no extent; give at least one")]
+    Empty,
+    #[error("it has {len} bytes, and the kernel takes {}; give fewer extents", MAX_MAP_LEN)]
+    TooLong { len: usize },
+}
+
+/// A map is written at once, and by less than a page (`user_namespaces(7)`).
+const MAX_MAP_LEN: usize = 4095;
+
+fn map_text(mappings: &IdMappings, name: &'static str) -> Result<String, HostError> {
+    let unwritable = failed::<UnwritableMap>("write", name);
+    let mut text = String::new();
+    for extent in mappings.merged().as_slice() {
+        let (container, host) = (extent.container().first(), extent.host().first());
+        writeln!(text, "{container} {host} {}", extent.size()).map_err(failed("write", name))?;
+    }
+    match text.len() {
+        0 => Err(unwritable(UnwritableMap::Empty)),
+        len if len > MAX_MAP_LEN => Err(unwritable(UnwritableMap::TooLong { len })),
+        _ => Ok(text),
+    }
+}
+
+/// The first process of a new user namespace. It ends when this is dropped.
+struct Member {
+    pidfd: OwnedFd,
+}
+
+impl Member {
+    fn new() -> Result<Self, Advised> {
+        let pidfd = sys::clone_parked_in_user_namespace();
+        Ok(Self { pidfd: pidfd.map_err(|error| Advised::from_io(&error, clone_advice))? })
+    }
+
+    /// Its directory in `/proc`. The process id is asked of `/proc` too, which may be that of another pid namespace
+    /// (`pidfd_open(2)`).
+    fn proc(&self) -> Result<String, HostError> {
+        Ok(format!("/proc/{}", fd_info::number(&self.pidfd, "Pid")?))
+    }
+
+    /// # Errors
+    /// `ESRCH` when it was killed.
+    fn still_runs(&self) -> Result<(), Errno> {
+        let mut ended = [PollFd::new(&self.pidfd, PollFlags::IN)];
+        match poll(&mut ended, Some(&Timespec::default()))? {
+            0 => Ok(()),
+            _ => Err(Errno::SRCH),
+        }
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        // Both fail only if it was killed and reaped by someone else. It gives no SIGCHLD, so it is waited for by __WALL.
+        let _ = pidfd_send_signal(&self.pidfd, Signal::KILL);
+        let options = WaitIdOptions::EXITED | WaitIdOptions::from_bits_retain(libc::__WALL.cast_unsigned());
+        while let Err(Errno::INTR) = waitid(WaitId::PidFd(self.pidfd.as_fd()), options) {}
+    }
+}
+
+fn clone_advice(errno: Errno) -> &'static str {
+    match errno {
+        Errno::PERM | Errno::ACCESS => "run as root, and let no security module forbid user namespaces",
+        Errno::NOSPC | Errno::USERS => "raise the sysctl user.max_user_namespaces",
+        Errno::INVAL | Errno::NOSYS => "use a kernel from 5.3 on that is built with CONFIG_USER_NS",
+        _ => "the kernel did not clone a process into a new user namespace",
+    }
+}
+
+fn map_advice(errno: Errno) -> &'static str {
+    match errno {
+        Errno::PERM | Errno::ACCESS => "run as root, and map only ids that this user namespace has itself",
+        _ => "the kernel does not take this map",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::error::Error;
+    use sysbox_core::IdMapping;
+
+    fn mappings(extents: impl IntoIterator<Item = (u32, u32, u32)>) -> IdMappings {
+        let extent = |(container, host, size)| IdMapping::new(container, host, size).expect("valid");
+        IdMappings::new(extents.into_iter().map(extent)).expect("valid")
+    }
+
+    #[test]
+    fn a_map_has_a_line_for_each_extent_that_stands_alone() {
+        let contiguous = mappings([(0, 100_000, 10), (10, 100_010, 10), (1000, 5, 1)]);
+        assert_eq!(map_text(&contiguous, "uid map").expect("short"), "0 100000 20\n1000 5 1\n");
+    }
+
+    #[test]
+    fn a_map_that_is_empty_or_takes_a_page_is_refused_before_the_kernel_sees_it() {
+        let cause = |mappings: &IdMappings| {
+            let error = map_text(mappings, "uid map").expect_err("refused");
+            error
+                .source()
+                .and_then(|source| source.downcast_ref::<UnwritableMap>())
+                .expect("typed")
+                .to_string()
+        };
+        assert_eq!(cause(&IdMappings::default()), UnwritableMap::Empty.to_string());
+        let long = mappings((0..340).map(|n| (1_000_000_000 + 2 * n, 2_000_000_000 + 2 * n, 1)));
+        assert_eq!(cause(&long), UnwritableMap::TooLong { len: 340 * 24 }.to_string());
+    }
+}
