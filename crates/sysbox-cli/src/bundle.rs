@@ -51,6 +51,7 @@ impl Bundle {
     pub(crate) fn checked(dir: AbsPath, mut spec: Spec) -> Result<Self, SpecError> {
         let rootfs = resolve_rootfs(&dir, &mut spec)?;
         syscont::check(&spec)?;
+        syscont::require_namespaces(&spec)?;
         let (uids, gids) = syscont::given_mappings(&spec)?;
         if !(uids.is_empty() && gids.is_empty()) {
             syscont::tree_ids(&uids, &gids)?;
@@ -97,9 +98,12 @@ mod tests {
         dir
     }
 
+    const NAMESPACES: &str =
+        r#"{"type":"pid"},{"type":"ipc"},{"type":"uts"},{"type":"mount"},{"type":"network"}"#;
+
     fn config(root: &str, rest: &str) -> String {
         format!(
-            r#"{{"ociVersion":"1.0.2","root":{{"path":"{root}"}},"process":{{"cwd":"/","args":["sh"],"user":{{"uid":0,"gid":0}}}},"linux":{{{rest}}}}}"#
+            r#"{{"ociVersion":"1.0.2","root":{{"path":"{root}"}},"process":{{"cwd":"/","args":["sh"],"user":{{"uid":0,"gid":0}}}},"linux":{{"namespaces":[{NAMESPACES}]{rest}}}}}"#
         )
     }
 
@@ -129,13 +133,15 @@ mod tests {
     fn missing_parts_are_named() {
         assert_eq!(refusal(r#"{"ociVersion":"1.0.2","linux":{}}"#).field, "root");
         assert_eq!(refusal(r#"{"ociVersion":"1.0.2","root":{"path":"rootfs"}}"#).field, "linux");
-        assert_eq!(refusal(r#"{"ociVersion":"1.0.2","root":{"path":"rootfs"},"linux":{}}"#).field, "process");
+        let no_namespaces = r#"{"ociVersion":"1.0.2","root":{"path":"rootfs"},"linux":{}}"#;
+        assert_eq!(refusal(no_namespaces).field, "linux.namespaces");
+        assert_eq!(refusal(&config("rootfs", "").replace("process", "other")).field, "process");
     }
 
     #[test]
     fn mappings_that_no_system_container_can_have_are_refused() {
         let mapped = |extents: &str| {
-            config("rootfs", &format!(r#""uidMappings":[{extents}],"gidMappings":[{extents}]"#))
+            config("rootfs", &format!(r#","uidMappings":[{extents}],"gidMappings":[{extents}]"#))
         };
         for extents in [
             r#"{"containerID":0,"hostID":0,"size":65536}"#,

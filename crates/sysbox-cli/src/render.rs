@@ -4,7 +4,7 @@
 
 use std::{
     error::Error,
-    io::{self, Write},
+    io::{self, IsTerminal, Write},
     time::Duration,
 };
 
@@ -23,7 +23,14 @@ const QUIET: &str =
 /// Sends events to standard error: those of `level`, by default warnings and errors.
 pub(crate) fn set_up_log(level: Option<&str>) {
     let filter = EnvFilter::builder().parse_lossy(level.unwrap_or(QUIET));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).without_time().init();
+    // Colours are for people, unless they say no (https://no-color.org).
+    let colours = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|no| no.is_empty());
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(colours)
+        .without_time()
+        .init();
 }
 
 /// Prints an error with everything that caused it.

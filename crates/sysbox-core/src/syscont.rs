@@ -4,12 +4,14 @@
 //! [`HostPort`](crate::HostPort).
 
 mod check;
+mod dev;
 mod id_mappings;
 mod namespaces;
 
 pub use check::{check, netns, rootfs, userns};
+pub use dev::complete_dev;
 pub use id_mappings::{DEFAULT_SIZE, given_mappings, set_mappings, tree_ids};
-pub use namespaces::complete_namespaces;
+pub use namespaces::{complete_namespaces, require_namespaces};
 
 /// A field of a spec that breaks a rule.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -6,7 +6,10 @@ mod shown;
 
 use std::{fs, io, path::Path};
 
-use rustix::mount::MountAttrFlags;
+use rustix::{
+    fs::CWD,
+    mount::{FsPickFlags, MountAttrFlags, fsconfig_reconfigure, fspick},
+};
 use sysbox_core::{AbsPath, HostError, IdMappings, host::OverlayLayers};
 
 use crate::{error::failed, idmap, mountinfo};
@@ -41,6 +44,25 @@ pub fn mount_idmapped(
     gids: &IdMappings,
 ) -> Result<(), HostError> {
     idmap::move_to(mapped::create(layers, MountAttrFlags::empty(), scratch, uids, gids)?, target)
+}
+
+/// Lets the overlay mounted exactly at `path` see what was written to its upper layer by another one, such as the ID-mapped
+/// one of [`rootfs::attach_idmapped`](crate::rootfs::attach_idmapped), once that is gone. Does nothing where no overlay is.
+///
+/// What an overlay has looked up it remembers, missing names too, and it takes its layers to change through itself alone. A
+/// reconfiguration that changes nothing makes it forget all that is not in use (`reconfigure_super()` in the kernel's fs/super.c).
+///
+/// # Errors
+/// When the overlay cannot be reconfigured, or the caller is not root.
+pub fn refresh(path: &AbsPath) -> Result<(), HostError> {
+    let canonical = path.as_path().canonicalize().map_err(failed("resolve", path))?;
+    let mount = mountinfo::of_path(&canonical)?;
+    if mount.kind != "overlay" || mount.mount_point != canonical {
+        return Ok(());
+    }
+    fspick(CWD, &canonical, FsPickFlags::FSPICK_CLOEXEC)
+        .and_then(|context| fsconfig_reconfigure(&context))
+        .map_err(failed("refresh the overlay at", path))
 }
 
 /// An overlay that is mounted.

@@ -42,10 +42,13 @@ pub(crate) fn execute(
     timings: &mut Timings,
     started: impl FnOnce(&Started<'_>) -> anyhow::Result<()>,
 ) -> anyhow::Result<ExitCode> {
+    // What can be refused is refused before anything is made.
+    let cgroup = Cgroup::of(job.id, &job.bundle.spec)?;
+    job.wiring.containers.check_name(job.id)?;
     let mut signals = Signals::catch().context("cannot catch signals")?;
     let backend = timings.step("open the backend", || job.wiring.open())?;
     let claim = claim(job, timings)?;
-    let mut record = match begin(job, &claim) {
+    let mut record = match begin(job, &claim, &cgroup) {
         Ok(record) => record,
         Err(error) => {
             claim.remove()?;
@@ -87,8 +90,7 @@ fn claim(job: &Job<'_>, timings: &mut Timings) -> anyhow::Result<Claim> {
 }
 
 /// Writes the record, before anything is done.
-fn begin(job: &Job<'_>, claim: &Claim) -> anyhow::Result<Record> {
-    let cgroup = Cgroup::of(job.id, &job.bundle.spec)?;
+fn begin(job: &Job<'_>, claim: &Claim, cgroup: &Cgroup) -> anyhow::Result<Record> {
     cgroup.require_unused()?;
     let created =
         SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).context("the clock is before 1970")?;

@@ -61,6 +61,11 @@ impl Containers {
         Self { dir: data_root.as_path().join("containers") }
     }
 
+    /// Refuses a name that no directory can have.
+    pub(crate) fn check_name(&self, id: &ContainerId) -> Result<(), ClaimError> {
+        self.dir_of(id).map(drop)
+    }
+
     /// Claims a container, and makes its directory if it has none.
     pub(crate) fn claim(&self, id: &ContainerId) -> Result<Claim, ClaimError> {
         let dir = self.dir_of(id)?;

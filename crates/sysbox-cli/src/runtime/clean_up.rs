@@ -41,7 +41,7 @@ pub(crate) fn clean_up(
     step("delete the container", &mut || delete(&claim));
     step("give the rootfs back", &mut || {
         let rootfs = AbsPath::new(&record.rootfs).context("the record has no rootfs")?;
-        rootfs::take_back(&rootfs, &id).map(drop)
+        rootfs::take_back(&rootfs, &id)
     });
     if let Daemons::Forget(sysbox) = daemons {
         step("unregister", &mut || {

@@ -62,6 +62,7 @@ pub(crate) fn prepare(
 
     let mut spec = bundle.spec.clone();
     syscont::complete_namespaces(&mut spec, sysbox.mgr.config().userns.as_ref(), host)?;
+    syscont::complete_dev(&mut spec)?;
     let ids = timings.step("allocate ids", || ids(sysbox, &spec))?;
     syscont::set_mappings(&mut spec, ids)?;
     let decided =

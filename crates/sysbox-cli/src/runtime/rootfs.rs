@@ -6,7 +6,7 @@ use anyhow::{Context, bail};
 use rustix::fs::{FlockOperation, flock};
 use sysbox::{
     AbsPath, ContainerId, IdMappings, ShiftType,
-    linux::{chown, rootfs as idmapped},
+    linux::{chown, overlay, rootfs as idmapped},
     tree::{self, TreeIds, TreeRecord},
 };
 
@@ -69,18 +69,16 @@ pub(crate) fn give(
     Ok(Rootfs { attached, _lock: lock })
 }
 
-/// Undoes the chown of a rootfs, if it was chowned for this container. Tells whether there was anything to undo.
-pub(crate) fn take_back(rootfs: &AbsPath, id: &ContainerId) -> anyhow::Result<bool> {
+/// Undoes what was done to a rootfs for this container: its chown, if it was chowned, and that an overlay mounted there does
+/// not know what was written to its upper layer through the second, ID-mapped one.
+pub(crate) fn take_back(rootfs: &AbsPath, id: &ContainerId) -> anyhow::Result<()> {
     if !rootfs.as_path().try_exists().with_context(|| format!("cannot look at rootfs {rootfs}"))? {
-        return Ok(false);
+        return Ok(());
     }
-    match chown::record(rootfs)? {
-        Some(record) if record.container == *id => {
-            with_bar("reverting", |progress| chown::revert_tree(rootfs, progress))?;
-            Ok(true)
-        }
-        _ => Ok(false),
+    if chown::record(rootfs)?.is_some_and(|record| record.container == *id) {
+        with_bar("reverting", |progress| chown::revert_tree(rootfs, progress))?;
     }
+    Ok(overlay::refresh(rootfs)?)
 }
 
 /// Refuses a rootfs whose owners are shifted for another container that is alive.

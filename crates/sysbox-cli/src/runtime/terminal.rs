@@ -174,14 +174,14 @@ impl OurTerminal {
         let before = tcgetattr(&stdin).context("cannot get the mode of the terminal")?;
         let mut raw = before.clone();
         raw.make_raw();
-        tcsetattr(&stdin, OptionalActions::Flush, &raw).context("cannot put the terminal into raw mode")?;
+        tcsetattr(&stdin, OptionalActions::Drain, &raw).context("cannot put the terminal into raw mode")?;
         Ok(Some(Self { before }))
     }
 }
 
 impl Drop for OurTerminal {
     fn drop(&mut self) {
-        if let Err(error) = tcsetattr(io::stdin(), OptionalActions::Flush, &self.before) {
+        if let Err(error) = tcsetattr(io::stdin(), OptionalActions::Drain, &self.before) {
             tracing::warn!(%error, "cannot give the terminal its mode back; type: reset");
         }
     }

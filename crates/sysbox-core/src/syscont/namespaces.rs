@@ -14,29 +14,37 @@ const REQUIRED: [(LinuxNamespaceType, &str); 5] = [
     (LinuxNamespaceType::Network, "network"),
 ];
 
+/// Checks that a spec asks for the namespaces without which a system container would see the host's.
+///
+/// # Errors
+/// [`SpecError`] naming those of pid, ipc, uts, mount and network that it does not ask for.
+pub fn require_namespaces(spec: &Spec) -> Result<(), SpecError> {
+    let namespaces = super::check::linux(spec)?.namespaces().as_deref().unwrap_or_default();
+    let missing: Vec<_> =
+        REQUIRED.into_iter().filter(|&(kind, _)| !has(namespaces, kind)).map(|(_, name)| name).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    Err(SpecError::new(
+        "linux.namespaces",
+        format!("without {}", missing.join(", ")),
+        "a system container has pid, ipc, uts, mount and network namespaces",
+    ))
+}
+
 /// Adds the namespaces that make a container a system container: user, cgroup and, where the kernel has them, time.
 ///
 /// A user namespace that the manager mandates takes the place of the spec's.
 ///
 /// # Errors
-/// [`SpecError`] naming those of pid, ipc, uts, mount and network that the spec does not ask for.
+/// [`SpecError`] as [`require_namespaces`] has it.
 pub fn complete_namespaces(
     spec: &mut Spec,
     mandated_userns: Option<&AbsPath>,
     host: &dyn HostPort,
 ) -> Result<(), SpecError> {
+    require_namespaces(spec)?;
     let mut namespaces = super::check::linux(spec)?.namespaces().clone().unwrap_or_default();
-    let has =
-        |namespaces: &[LinuxNamespace], kind| namespaces.iter().any(|namespace| namespace.typ() == kind);
-    let missing: Vec<_> =
-        REQUIRED.into_iter().filter(|&(kind, _)| !has(&namespaces, kind)).map(|(_, name)| name).collect();
-    if !missing.is_empty() {
-        return Err(SpecError::new(
-            "linux.namespaces",
-            format!("without {}", missing.join(", ")),
-            "a system container has pid, ipc, uts, mount and network namespaces",
-        ));
-    }
     if let Some(path) = mandated_userns {
         namespaces.retain(|namespace| namespace.typ() != LinuxNamespaceType::User);
         namespaces.push(namespace(LinuxNamespaceType::User, Some(path))?);
@@ -51,6 +59,10 @@ pub fn complete_namespaces(
         linux.set_namespaces(Some(namespaces));
     }
     Ok(())
+}
+
+fn has(namespaces: &[LinuxNamespace], kind: LinuxNamespaceType) -> bool {
+    namespaces.iter().any(|namespace| namespace.typ() == kind)
 }
 
 fn namespace(kind: LinuxNamespaceType, path: Option<&AbsPath>) -> Result<LinuxNamespace, SpecError> {
