@@ -1,0 +1,188 @@
+//! Why the state cannot be used, and how every failure inside becomes the error of a call.
+
+use std::{error::Error, io, path::PathBuf, time::Duration};
+
+use sysbox_core::{ContainerId, ErrorKind, HostError, Operation, PortError};
+
+use crate::accounts::AccountFileError;
+
+type Cause = Box<dyn Error + Send + Sync>;
+
+/// The manager's database cannot be opened or used. Every call opens it anew, so each can meet this.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The host does not say which kernel runs since when.
+    #[error("the host cannot be asked for its kernel and boot")]
+    Host {
+        /// What was asked.
+        #[source]
+        source: HostError,
+    },
+    /// The data root cannot be made, or nothing can be made in it.
+    #[error("data root {} cannot be used; make it writable or choose another directory", path.display())]
+    DataRoot {
+        /// The directory, or the file in it.
+        path: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// Others could change the state.
+    #[error("data root {} can be written by others (mode {mode:o}); run chmod 0700 on it or choose another directory", path.display())]
+    DataRootOpen {
+        /// The directory.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// The database was corrupt. It is out of the way now.
+    #[error(
+        "database {} is corrupt; it was kept as {}, and the next call begins with no container known: \
+         stop what still runs first, for its ids can be given to others then", file.display(), kept.display()
+    )]
+    Corrupt {
+        /// The database.
+        file: PathBuf,
+        /// Where it is now.
+        kept: PathBuf,
+        /// What SQLite found.
+        source: rusqlite::Error,
+    },
+    /// The database is corrupt and still in its place.
+    #[error(
+        "database {} is corrupt and could not be moved out of the way; stop what uses it and move it by hand, \
+         after that no container is known", file.display()
+    )]
+    CorruptInPlace {
+        /// The database.
+        file: PathBuf,
+        /// Why it could not be moved.
+        source: io::Error,
+    },
+    /// A later version wrote the database.
+    #[error(
+        "database {} has version {found}, this program knows versions up to {known}; use the newer program",
+        file.display()
+    )]
+    TooNew {
+        /// The database.
+        file: PathBuf,
+        /// Its version.
+        found: i64,
+        /// The latest version that is known here.
+        known: i64,
+    },
+    /// Another process kept the database locked.
+    #[error(
+        "database {} was locked by another process for {} s; try again, and see which process hangs if that fails too",
+        file.display(), waited.as_secs()
+    )]
+    Locked {
+        /// The database.
+        file: PathBuf,
+        /// How long it was waited for.
+        waited: Duration,
+        /// What SQLite said.
+        source: rusqlite::Error,
+    },
+    /// SQLite failed for another reason.
+    #[error("database {} cannot be used; check the space and the health of its disk", file.display())]
+    Database {
+        /// The database.
+        file: PathBuf,
+        /// What SQLite said.
+        source: rusqlite::Error,
+    },
+}
+
+impl OpenError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::DataRoot { .. } | Self::DataRootOpen { .. } | Self::TooNew { .. } => {
+                ErrorKind::FailedPrecondition
+            }
+            Self::Corrupt { .. } | Self::CorruptInPlace { .. } => ErrorKind::DataLoss,
+            Self::Locked { .. } => ErrorKind::Unavailable,
+            Self::Database { source, .. } if is(source, rusqlite::ErrorCode::DiskFull) => {
+                ErrorKind::ResourceExhausted
+            }
+            Self::Host { .. } | Self::Database { .. } => ErrorKind::Internal,
+        }
+    }
+
+    /// What lies under it: the text of the error itself stands in the message of the call that met it.
+    fn into_cause(self) -> Option<Cause> {
+        match self {
+            Self::Host { source } => Some(source.into()),
+            Self::DataRoot { source, .. } | Self::CorruptInPlace { source, .. } => Some(source.into()),
+            Self::Corrupt { source, .. } | Self::Locked { source, .. } | Self::Database { source, .. } => {
+                Some(source.into())
+            }
+            Self::DataRootOpen { .. } | Self::TooNew { .. } => None,
+        }
+    }
+}
+
+/// What went wrong within a call, before it is known which call and container it was.
+#[derive(Debug)]
+pub(crate) enum Fault {
+    /// The call breaks a rule. The message goes on after "container ID ".
+    Refused { kind: ErrorKind, message: String },
+    /// The host did not answer about something that the call named.
+    Host { kind: ErrorKind, message: String, source: HostError },
+    /// An account file cannot be used.
+    Accounts(AccountFileError),
+    /// The database cannot be used.
+    State(OpenError),
+    /// A statement failed; the store makes [`Fault::State`] of it.
+    Sqlite(rusqlite::Error),
+}
+
+impl Fault {
+    pub(crate) fn refused(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self::Refused { kind, message: message.into() }
+    }
+
+    pub(crate) fn into_port_error(self, operation: Operation, id: &ContainerId) -> PortError {
+        let error =
+            |kind, message: &str| PortError::new(operation, kind, format!("container {id} {message}"));
+        match self {
+            Self::Refused { kind, message } => error(kind, &message),
+            Self::Host { kind, message, source } => error(kind, &message).with_source(source),
+            Self::Accounts(fault) => {
+                let told = error(ErrorKind::FailedPrecondition, &format!("cannot be given ids: {fault}"));
+                PortError { source: fault.into_cause(), ..told }
+            }
+            Self::State(fault) => {
+                let told = error(fault.kind(), &format!("is not served: {fault}"));
+                PortError { source: fault.into_cause(), ..told }
+            }
+            Self::Sqlite(source) => {
+                error(ErrorKind::Internal, "is not served: a statement failed").with_source(source)
+            }
+        }
+    }
+}
+
+impl From<rusqlite::Error> for Fault {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sqlite(error)
+    }
+}
+
+impl From<OpenError> for Fault {
+    fn from(error: OpenError) -> Self {
+        Self::State(error)
+    }
+}
+
+impl From<AccountFileError> for Fault {
+    fn from(error: AccountFileError) -> Self {
+        Self::Accounts(error)
+    }
+}
+
+/// Whether SQLite failed for this reason.
+pub(crate) fn is(error: &rusqlite::Error, code: rusqlite::ErrorCode) -> bool {
+    error.sqlite_error_code() == Some(code)
+}
