@@ -36,6 +36,11 @@ impl Wiring {
         &self.url
     }
 
+    /// Checks that the backend could give a container so many ids. Nothing is opened or made.
+    pub(crate) fn check_ids(&self, size: u32) -> anyhow::Result<()> {
+        Ok(Backend::check_ids(&self.url, &self.options, size)?)
+    }
+
     /// Opens the backend. That makes the data root if it is not there.
     pub(crate) fn open(&self) -> anyhow::Result<Backend> {
         self.open_url(&self.url)

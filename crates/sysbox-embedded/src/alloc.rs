@@ -19,9 +19,8 @@ use crate::{
     error::Fault,
     held::{self, IdKind},
     idset::{IdSet, first_free, occupied},
-    pools::{Pools, USER},
+    pools::Pools,
     registry::{self, UsernsNr},
-    subids::SubidOrigin,
 };
 
 /// Chosen once; another key would send every name elsewhere.
@@ -104,13 +103,7 @@ fn search(
 
 fn exhausted(db: &Connection, pools: &Pools, kind: IdKind, size: u32) -> Result<Fault, Fault> {
     let pool = pools.of(kind);
-    let add = match pool.origin {
-        SubidOrigin::Option => "give a larger --subid-range FIRST:COUNT".to_owned(),
-        _ => format!(
-            "add a line {USER}:FIRST:COUNT to {} or give --subid-range FIRST:COUNT",
-            pool.file.display()
-        ),
-    };
+    let add = pool.cure();
     let found = match pool.too_small_for(size) {
         Some(too_small) => format!("{too_small}; {add}"),
         None => {

@@ -40,4 +40,4 @@ pub use config::{AccountFiles, Config, SubidSource};
 pub use error::OpenError;
 pub use mgr::EmbeddedMgr;
 pub use record::{ContainerRecord, ContainerState};
-pub use subids::{PermanentRange, SubidOrigin, SubidPool, SubidPools, SubidPoolsError};
+pub use subids::{PermanentRange, SubidOrigin, SubidPool, SubidPools, SubidPoolsError, check_subids};

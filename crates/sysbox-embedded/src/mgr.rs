@@ -19,7 +19,7 @@ use crate::{
     error::{Fault, OpenError},
     host_facts::{Boot, Shifting},
     lifecycle,
-    namespaces::Namespaces,
+    namespaces::{Namespace, Namespaces},
     pools::PoolSource,
     record::ContainerRecord,
     register, registry,
@@ -158,7 +158,8 @@ impl EmbeddedMgr {
                 shifting.remember(db)?;
             }
             let pools = || Ok(self.pools.current()?);
-            register::register(db, request, namespaces, SystemTime::now(), shifting.config(), pools)
+            let is_there = |namespace: &Namespace| namespace.is_there(&*self.host);
+            register::register(db, request, namespaces, SystemTime::now(), shifting.config(), pools, is_there)
         })
     }
 

@@ -47,6 +47,13 @@ impl Namespaces {
     }
 }
 
+impl Namespace {
+    /// Whether its path still names it. The kernel gives the identity of one that is gone to a later one.
+    pub(crate) fn is_there(&self, host: &dyn HostPort) -> bool {
+        self.identity.is_some() && host.namespace(&self.path).ok() == self.identity
+    }
+}
+
 fn named(host: &dyn HostPort, path: &AbsPath) -> Result<Namespace, HostError> {
     Ok(Namespace { path: path.clone(), identity: Some(host.namespace(path)?) })
 }

@@ -61,6 +61,17 @@ impl Pool {
         self.usable.contains_all(range) || !self.foreign.overlaps(range)
     }
 
+    /// How more ids are had.
+    pub(crate) fn cure(&self) -> String {
+        match self.origin {
+            SubidOrigin::Option => "give a larger --subid-range FIRST:COUNT".to_owned(),
+            SubidOrigin::File(_) | SubidOrigin::BuiltIn => format!(
+                "add a line {USER}:FIRST:COUNT to {} or give --subid-range FIRST:COUNT",
+                self.file.display()
+            ),
+        }
+    }
+
     /// Why no range of this size begins in the pool, even if nobody held any; `None` if one does.
     pub(crate) fn too_small_for(&self, size: u32) -> Option<String> {
         if self.usable.places(size).count() > 0 {

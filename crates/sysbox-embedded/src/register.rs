@@ -19,6 +19,7 @@ use crate::{
 };
 
 /// Registers a container. `pools` gives the ids in force; they are asked for only where earlier ones might have to go.
+/// `is_there` tells whether a namespace on record has not gone since: a container whose runtime died is on record as running.
 ///
 /// # Errors
 /// `AlreadyExists` when it is registered and has not stopped; see also [`hold`].
@@ -29,6 +30,7 @@ pub(crate) fn register(
     now: SystemTime,
     config: ContainerConfig,
     pools: impl FnOnce() -> Result<Arc<Pools>, Fault>,
+    is_there: impl Fn(&Namespace) -> bool,
 ) -> Result<ContainerConfig, Fault> {
     let mut earlier = registry::find(db, &request.id)?;
     match &earlier {
@@ -36,7 +38,7 @@ pub(crate) fn register(
         Some(known) if renew_if_taken(db, known, pools)? => earlier = registry::find(db, &request.id)?,
         _ => {}
     }
-    let place = place(db, request, &namespaces, earlier.as_ref())?;
+    let place = place(db, request, &namespaces, earlier.as_ref(), is_there)?;
     let mut container = Container {
         id: request.id.clone(),
         userns: place.userns,
@@ -76,17 +78,22 @@ fn place(
     request: &Registration,
     namespaces: &Namespaces,
     earlier: Option<&Container>,
+    is_there: impl Fn(&Namespace) -> bool,
 ) -> Result<Place, Fault> {
+    let runs = |container: &Container| {
+        let Namespaces { user, net } = &container.namespaces;
+        user.as_ref().or(net.as_ref()).is_some_and(&is_there)
+    };
     let named = Mappings { uids: request.uid_mappings.clone(), gids: request.gid_mappings.clone() };
     if let Some(id) = namespaces.user.as_ref().and_then(|own| own.identity)
-        && let Some(first) = registry::first_in_userns(db, id)?
+        && let Some(first) = registry::in_userns(db, id)?.into_iter().find(runs)
     {
         let mappings = named.or(&first.mappings);
         return Ok(Place { userns: first.userns, mappings, tell: true, shared_userns: None });
     }
     if namespaces.user.is_none()
         && let Some(id) = namespaces.net.as_ref().and_then(|own| own.identity)
-        && let Some(first) = registry::first_in_netns(db, id)?
+        && let Some(first) = registry::in_netns(db, id)?.into_iter().find(runs)
     {
         let Container { userns, mappings, namespaces, .. } = first;
         return Ok(Place { userns, mappings, tell: true, shared_userns: namespaces.user });

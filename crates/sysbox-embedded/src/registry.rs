@@ -80,14 +80,14 @@ pub(crate) fn find(db: &Connection, id: &ContainerId) -> Result<Option<Container
     Ok(db.query_row(&query, [id.as_str()], container).optional()?)
 }
 
-/// The container registered first of those that run in a user namespace.
-pub(crate) fn first_in_userns(db: &Connection, namespace: NamespaceId) -> Result<Option<Container>, Fault> {
-    first_in(db, "userns", namespace)
+/// The containers on record as running in a user namespace, in the order in which they were registered.
+pub(crate) fn in_userns(db: &Connection, namespace: NamespaceId) -> Result<Vec<Container>, Fault> {
+    all_in(db, "userns", namespace)
 }
 
-/// The container registered first of those that run in a network namespace.
-pub(crate) fn first_in_netns(db: &Connection, namespace: NamespaceId) -> Result<Option<Container>, Fault> {
-    first_in(db, "netns", namespace)
+/// The containers on record as running in a network namespace, in the order in which they were registered.
+pub(crate) fn in_netns(db: &Connection, namespace: NamespaceId) -> Result<Vec<Container>, Fault> {
+    all_in(db, "netns", namespace)
 }
 
 /// Writes a container down, in the place of the one with its id if there is one.
@@ -154,12 +154,13 @@ pub(crate) fn forget_mappings(db: &Connection, userns: UsernsNr) -> Result<(), F
     Ok(())
 }
 
-fn first_in(db: &Connection, which: &str, namespace: NamespaceId) -> Result<Option<Container>, Fault> {
-    let query = format!(
-        "SELECT {COLUMNS} FROM container WHERE {which}_ino = ?1 AND {which}_dev = ?2 ORDER BY nr LIMIT 1"
-    );
+fn all_in(db: &Connection, which: &str, namespace: NamespaceId) -> Result<Vec<Container>, Fault> {
+    let query =
+        format!("SELECT {COLUMNS} FROM container WHERE {which}_ino = ?1 AND {which}_dev = ?2 ORDER BY nr");
     let key = (namespace.ino.cast_signed(), namespace.dev.cast_signed());
-    Ok(db.query_row(&query, key, container).optional()?)
+    let mut statement = db.prepare(&query)?;
+    let containers = statement.query_map(key, container)?;
+    Ok(containers.collect::<Result<_, _>>()?)
 }
 
 fn container(row: &Row<'_>) -> Result<Container, rusqlite::Error> {

@@ -6,10 +6,11 @@ use rusqlite::Connection;
 use sysbox_core::IdRange;
 
 use crate::{
+    config::Config,
     error::{Fault, OpenError},
     held::{self, IdKind},
     idset::IdSet,
-    pools::{Pool, Pools, USER},
+    pools::{Pool, PoolSource, Pools, USER},
 };
 
 /// The ids that containers can be given.
@@ -83,6 +84,33 @@ pub enum SubidPoolsError {
     /// The database cannot be used.
     #[error(transparent)]
     State(#[from] OpenError),
+    /// No container could have that many ids, even if no other had any.
+    #[error("no container can be given {size} {kind} ids: {found}; {cure}")]
+    TooSmall {
+        /// How many are needed.
+        size: u32,
+        /// Which: `user` or `group`.
+        kind: &'static str,
+        /// What there is.
+        found: String,
+        /// How to add more.
+        cure: String,
+    },
+}
+
+/// Checks by the account files alone that a container could be given `size` ids of each kind. Opens and makes nothing.
+///
+/// # Errors
+/// [`SubidPoolsError::TooSmall`] when it could not, [`SubidPoolsError::Accounts`] when a file cannot be used.
+pub fn check_subids(config: &Config, size: u32) -> Result<(), SubidPoolsError> {
+    let pools = PoolSource::new(config.subids.clone(), config.accounts.clone()).current()?;
+    for kind in IdKind::BOTH {
+        let pool = pools.of(kind);
+        if let Some(found) = pool.too_small_for(size) {
+            return Err(SubidPoolsError::TooSmall { size, kind: kind.name(), found, cure: pool.cure() });
+        }
+    }
+    Ok(())
 }
 
 /// How much of the pools is used.

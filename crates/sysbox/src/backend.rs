@@ -113,15 +113,31 @@ impl Backend {
     ) -> Result<Self, BackendError> {
         match url {
             #[cfg(feature = "embedded")]
-            BackendUrl::Embedded { data_root } => {
-                let default = || AbsPath::new(Self::DEFAULT_DATA_ROOT);
-                let given = data_root.clone().or_else(|| options.data_root.clone());
-                let data_root = given.map_or_else(default, Ok).map_err(BackendError::DataRoot)?;
-                let mut config = sysbox_embedded::Config::new(data_root);
-                config.subids = options.subids.clone();
+            BackendUrl::Embedded { .. } => {
+                let config = embedded_config(url, options)?;
                 let mgr = Arc::new(sysbox_embedded::EmbeddedMgr::open(config, host)?);
                 let ports = Ports { mgr: Some(mgr.clone()), ..Ports::default() };
                 Ok(Self { ports, embedded: Some(mgr) })
+            }
+            #[cfg(not(feature = "embedded"))]
+            BackendUrl::Embedded { .. } => Err(BackendError::NotBuilt { feature: "embedded" }),
+        }
+    }
+
+    /// Checks, without opening or making anything, that the backend of a URL could give a container `size` ids.
+    ///
+    /// # Errors
+    /// [`BackendError`] when it could not, or an account file is not valid.
+    #[cfg_attr(
+        not(feature = "embedded"),
+        expect(unused_variables, reason = "only the embedded backend needs them")
+    )]
+    pub fn check_ids(url: &BackendUrl, options: &BackendOptions, size: u32) -> Result<(), BackendError> {
+        match url {
+            #[cfg(feature = "embedded")]
+            BackendUrl::Embedded { .. } => {
+                let config = embedded_config(url, options)?;
+                Ok(sysbox_embedded::check_subids(&config, size)?)
             }
             #[cfg(not(feature = "embedded"))]
             BackendUrl::Embedded { .. } => Err(BackendError::NotBuilt { feature: "embedded" }),
@@ -140,6 +156,20 @@ impl Backend {
     }
 }
 
+#[cfg(feature = "embedded")]
+fn embedded_config(
+    url: &BackendUrl,
+    options: &BackendOptions,
+) -> Result<sysbox_embedded::Config, BackendError> {
+    let BackendUrl::Embedded { data_root } = url;
+    let default = || AbsPath::new(Backend::DEFAULT_DATA_ROOT);
+    let given = data_root.clone().or_else(|| options.data_root.clone());
+    let data_root = given.map_or_else(default, Ok).map_err(BackendError::DataRoot)?;
+    let mut config = sysbox_embedded::Config::new(data_root);
+    config.subids = options.subids.clone();
+    Ok(config)
+}
+
 /// A backend could not be opened.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -151,6 +181,10 @@ pub enum BackendError {
     #[cfg(feature = "embedded")]
     #[error(transparent)]
     Embedded(#[from] sysbox_embedded::OpenError),
+    /// It has no ids for containers.
+    #[cfg(feature = "embedded")]
+    #[error(transparent)]
+    Ids(#[from] sysbox_embedded::SubidPoolsError),
     /// This build is without it.
     #[error("this build has no such backend; build with the feature {feature}")]
     NotBuilt {

@@ -1,5 +1,6 @@
 //! A process may fork between any two calls of the blocking API: no thread of ours is alive, no signal handler of ours is
 //! set, and no descriptor of ours stays open over exec.
+#![expect(clippy::expect_used, reason = "a test")]
 
 use std::{collections::BTreeMap, fs, num::NonZeroU32, sync::Arc};
 

@@ -5,7 +5,7 @@ use std::{process::ExitCode, time::SystemTime};
 use anyhow::Context;
 use sysbox::{
     AbsPath, Backend, BackendUrl, ContainerId, ErrorKind, IdMappings, Operation, SessionError, Sysbox,
-    blocking::wait, shift::Policy,
+    blocking::wait, shift::Policy, syscont,
 };
 
 use crate::{
@@ -45,6 +45,9 @@ pub(crate) fn execute(
     // What can be refused is refused before anything is made.
     let cgroup = Cgroup::of(job.id, &job.bundle.spec)?;
     job.wiring.containers.check_name(job.id)?;
+    if syscont::given_mappings(&job.bundle.spec)?.0.is_empty() {
+        job.wiring.check_ids(syscont::DEFAULT_SIZE)?;
+    }
     let mut signals = Signals::catch().context("cannot catch signals")?;
     let backend = timings.step("open the backend", || job.wiring.open())?;
     let claim = claim(job, timings)?;

@@ -113,6 +113,22 @@ fn a_stopped_container_shares_its_namespaces_with_nobody() {
     assert_ne!(alloc(&mgr, "second", SIZE).expect("its own").0, ids);
 }
 
+/// A runtime that is killed tells nobody that its container has stopped.
+#[test]
+fn a_container_whose_namespaces_have_gone_shares_them_with_nobody() {
+    let place = Place::new();
+    let mgr = place.open();
+    let gone = abs(place.path("gone"));
+    std::fs::write(&gone, "").expect("written");
+    let first = start(&mgr, "first");
+    let update = Update { userns: Some(gone.clone()), netns: Some(abs(NET)), ..running("first", first) };
+    block_on(mgr.update(&update)).expect("registered");
+    std::fs::remove_file(&gone).expect("removed");
+    let config = block_on(mgr.register(&joining_net("second"))).expect("a new container");
+    assert!(config.userns.is_none() && config.uid_mappings.is_empty());
+    assert_ne!(alloc(&mgr, "second", SIZE).expect("its own").0, first);
+}
+
 #[test]
 fn ids_that_a_spec_names_are_given_to_nobody_else() {
     let place = Place::with_slots(3);
