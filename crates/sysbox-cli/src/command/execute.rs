@@ -12,8 +12,8 @@ use crate::{
     bundle::Bundle,
     container::{Claim, ProcessId, Record},
     runtime::{
-        Cgroup, Console, Daemons, Ground, Prepared, PrivateMounts, Signals, clean_up, create, prepare,
-        supervise,
+        Cgroup, Console, Daemons, Ground, Prepared, PrivateMounts, Signals, clean_up, create, preflight,
+        prepare, supervise,
     },
     timings::Timings,
     wire_up::Wiring,
@@ -45,6 +45,7 @@ pub(crate) fn execute(
     // What can be refused is refused before anything is made.
     let cgroup = Cgroup::of(job.id, &job.bundle.spec)?;
     job.wiring.containers.check_name(job.id)?;
+    preflight(&job.bundle.spec, &job.bundle.rootfs)?;
     if syscont::given_mappings(&job.bundle.spec)?.0.is_empty() {
         job.wiring.check_ids(syscont::DEFAULT_SIZE)?;
     }

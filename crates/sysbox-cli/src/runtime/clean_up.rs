@@ -38,7 +38,10 @@ pub(crate) fn clean_up(
     step("end processes", &mut || cgroup.kill());
     // Before libcontainer deletes the container: it waits 100 ms where the kernel needs one.
     step("remove cgroups", &mut || cgroup.remove());
-    step("delete the container", &mut || delete(&claim));
+    step("delete the container", &mut || {
+        delete(&claim);
+        Ok(())
+    });
     step("give the rootfs back", &mut || {
         let rootfs = AbsPath::new(&record.rootfs).context("the record has no rootfs")?;
         rootfs::take_back(&rootfs, &id)
@@ -61,13 +64,17 @@ fn undone(id: &ContainerId) -> String {
     format!("container {id} was not cleaned up; mend the cause, then: sysbox delete --force {id}")
 }
 
-/// Lets libcontainer forget the container; its poststop hooks run.
-fn delete(claim: &Claim) -> anyhow::Result<()> {
+/// Lets libcontainer forget the container, so that its poststop hooks run.
+///
+/// Its processes and cgroups are gone and its directory goes with the container's, so nothing else depends on this: a
+/// state that libcontainer was writing when it was killed cannot be read, and must not keep the rest from being cleaned up.
+fn delete(claim: &Claim) {
     let dir = claim.libcontainer_root().join(claim.id.as_str());
-    if !dir.join("state.json").exists() {
-        // It had not got as far as having a state; the directory goes with the container's.
-        return Ok(());
+    if !dir.exists() {
+        return;
     }
-    let mut container = Container::load(dir).context("cannot load the state of libcontainer")?;
-    container.delete(true).context("libcontainer cannot delete the container")
+    if let Err(error) = Container::load(dir).and_then(|mut container| container.delete(true)) {
+        let error = format!("{:#}", anyhow::Error::new(error));
+        tracing::warn!(id = %claim.id, error, "poststop hooks may not have run");
+    }
 }
