@@ -19,7 +19,7 @@ mod stepper;
 mod tree;
 
 pub use bundle::{Bundle, uid_map};
-pub use ground::{Ground, Kind};
+pub use ground::{Ground, Kind, Mounted};
 pub use program::{Outcome, binary, finish, require_root};
 pub use pty::Pty;
 pub use running::{PATIENCE, Running, wait_for_end};

@@ -1,0 +1,201 @@
+//! A data root of its own for a test, with a range of ids that no other test uses.
+//!
+//! Every container of a test is on a site, so whatever has the site's ids, its name or its directory is the test's.
+
+use std::{
+    fs,
+    ops::Range,
+    path::{Path, PathBuf},
+    process::{self, Command, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+};
+
+use serde_json::Value;
+use sysbox::{
+    AbsPath, IdRange,
+    embedded::{Config, EmbeddedMgr, SubidSource},
+    linux::LinuxHost,
+};
+use tempfile::TempDir;
+
+use crate::{
+    bundle::Bundle,
+    ground::open_to_all,
+    leftovers::{cgroups, entries, mounts},
+    proc::{end, processes_of, that_stay},
+    program::{Outcome, binary, finish, require_root},
+};
+
+/// How many ids a container gets.
+const SLOT: u32 = 65_536;
+
+/// Ranges of this size that one test program may use; several programs may run at a time.
+const SLOTS: u32 = 128;
+
+/// The first range that the next site of this program gets.
+static NEXT: AtomicU32 = AtomicU32::new(0);
+
+/// A data root. When it is dropped, its containers are ended and it is removed.
+#[derive(Debug)]
+pub struct Site {
+    dir: TempDir,
+    /// What the name of every container of the site begins with, and of no other.
+    name: String,
+    ids: Range<u32>,
+}
+
+impl Site {
+    /// A site with ids for this many containers. Its data root is not there yet.
+    ///
+    /// # Panics
+    /// When not root.
+    pub fn new(containers: u32) -> Self {
+        require_root();
+        let slot = NEXT.fetch_add(containers, Ordering::Relaxed);
+        assert!(slot + containers <= SLOTS, "a test program has ids for {SLOTS} containers");
+        // From 268,435,456 on, far from the ids of accounts and below those that other tools take unasked.
+        let first = (4096 + process::id() % 64 * SLOTS + slot) * SLOT;
+        let dir = TempDir::with_prefix("sysbox-site-").expect("a temporary directory");
+        open_to_all(dir.path());
+        Self { dir, name: format!("e2e-{}-{slot}-", process::id()), ids: first..first + containers * SLOT }
+    }
+
+    /// A directory of the test's own, removed with the site.
+    pub fn dir(&self, name: &str) -> PathBuf {
+        let path = self.dir.path().join(name);
+        fs::create_dir_all(&path).expect("made");
+        path
+    }
+
+    /// The data root.
+    pub fn data_root(&self) -> PathBuf {
+        self.dir.path().join("data")
+    }
+
+    /// The host's ids of this site's containers.
+    pub fn ids(&self) -> Range<u32> {
+        self.ids.clone()
+    }
+
+    /// The id of a container of this site: no other site has one of this name.
+    pub fn id(&self, name: &str) -> String {
+        format!("{}{name}", self.name)
+    }
+
+    /// A command of the binary with this site's data root and ids. It reads nothing.
+    pub fn command(&self, command: &str) -> Command {
+        let mut program = self.command_without_range(command);
+        program.args(["--subid-range", &format!("{}:{}", self.ids.start, self.ids.len())]);
+        program
+    }
+
+    /// A command of the binary with this site's data root, and ids by the host's files.
+    pub fn command_without_range(&self, command: &str) -> Command {
+        let mut program = Command::new(binary());
+        program.arg(command).arg("--data-root").arg(self.data_root()).stdin(Stdio::null());
+        program.env_remove("SYSBOX_BACKEND").env_remove("SYSBOX_LOG");
+        program
+    }
+
+    /// `sysbox run` of a bundle.
+    pub fn run(&self, bundle: &Bundle, id: &str) -> Command {
+        let mut program = self.command("run");
+        program.arg("--bundle").arg(bundle.dir()).arg(id);
+        program
+    }
+
+    /// `sysbox delete`, by force.
+    pub fn delete(&self, id: &str) -> Outcome {
+        finish(self.command("delete").args(["--force", id]))
+    }
+
+    /// `sysbox list`, as JSON.
+    ///
+    /// # Panics
+    /// When it fails or prints something else.
+    #[track_caller]
+    pub fn list(&self) -> Vec<Value> {
+        let text = finish(self.command("list").args(["--format", "json"])).success();
+        serde_json::from_str(&text).unwrap_or_else(|e| panic!("not a list in JSON ({e}): {text}"))
+    }
+
+    /// The row of a container in the list.
+    ///
+    /// # Panics
+    /// When there is none.
+    #[track_caller]
+    pub fn row(&self, id: &str) -> Value {
+        let rows = self.list();
+        let row = rows.iter().find(|row| row["id"] == id);
+        row.unwrap_or_else(|| panic!("{id} is not listed: {rows:?}")).clone()
+    }
+
+    /// Fails, telling all that is left, unless nothing is: no process, mount, cgroup, directory, row or range.
+    ///
+    /// # Panics
+    /// When something is.
+    #[track_caller]
+    pub fn assert_nothing_left(&self, when: &str) {
+        let left = self.left();
+        assert!(left.is_empty(), "{when}, these are left:\n  {}", left.join("\n  "));
+    }
+
+    fn left(&self) -> Vec<String> {
+        // Processes first: one that is about to end may still hold, or make, the rest.
+        let mut left = that_stay(processes_of(&self.ids, &self.word()));
+        left.extend(mounts(&[&self.word(), "/run/sysbox-runtime"]));
+        left.extend(cgroups(&self.name));
+        left.extend(entries(&self.data_root().join("containers")));
+        left.extend(entries(Path::new("/run/sysbox-runtime")));
+        left.extend(self.list().iter().map(|row| format!("row of list {row}")));
+        if self.data_root().exists() {
+            left.extend(self.known_to_the_manager());
+        }
+        left
+    }
+
+    fn known_to_the_manager(&self) -> Vec<String> {
+        let mut config = Config::new(AbsPath::new(self.data_root()).expect("absolute"));
+        config.subids = SubidSource::Range(self.range());
+        let manager =
+            EmbeddedMgr::open(config, Arc::new(LinuxHost::default())).expect("the data root is sound");
+        let rows = manager
+            .list()
+            .expect("readable")
+            .into_iter()
+            .map(|record| format!("row of the manager {record:?}"));
+        let pools = manager.subid_pools().expect("readable");
+        let ranges = [("user", pools.uids.used), ("group", pools.gids.used)];
+        let ranges = ranges.into_iter().filter(|(_, used)| *used > 0);
+        rows.chain(ranges.map(|(kind, used)| format!("{used} ranges of {kind} ids in use"))).collect()
+    }
+
+    fn range(&self) -> IdRange {
+        IdRange::new(self.ids.start, self.ids.end - self.ids.start).expect("not empty")
+    }
+
+    /// What is on the command line of every process that was started for this site.
+    fn word(&self) -> String {
+        self.dir.path().display().to_string()
+    }
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        // Where nothing is left, as after a test that passed, nothing is done.
+        let containers = fs::read_dir(self.data_root().join("containers")).into_iter().flatten().flatten();
+        for container in containers {
+            let mut delete = self.command("delete");
+            delete.args(["--force".as_ref(), container.file_name().as_os_str()]);
+            // What it cannot do is tried below.
+            let _ = delete.stdout(Stdio::null()).status();
+        }
+        end(processes_of(&self.ids, &self.word()));
+        for cgroup in cgroups(&self.name).iter().rev().filter_map(|line| line.strip_prefix("cgroup ")) {
+            let _ = fs::remove_dir(cgroup);
+        }
+    }
+}
