@@ -10,7 +10,7 @@ use std::{
 };
 
 use serde_json::{Value, json};
-use sysbox_tests::{Bundle, Mounted, Outcome, Site, Snapshot, binary, busybox, finish};
+use sysbox_tests::{Bundle, Mounted, Site, Snapshot, binary, busybox, finish};
 
 /// A site without a data root, and a bundle with its rootfs inside.
 struct Stage {
@@ -155,6 +155,38 @@ fn a_spec_that_leaves_the_container_in_namespaces_of_the_host() {
 }
 
 #[test]
+fn a_user_namespace_to_join_that_has_the_hosts_root_or_whose_ids_are_not_to_be_had() {
+    let joining = |path: &str| {
+        let kinds = ["pid", "ipc", "uts", "mount", "network"].map(|kind| json!({ "type": kind }));
+        let user = json!({ "type": "user", "path": path });
+        with_value("/linux/namespaces", kinds.into_iter().chain([user]).collect())
+    };
+    joining("/proc/self/ns/user").run_refused(&["/proc/self/ns/user", "host's id 0"]);
+    joining("/run/no-namespace").run_refused(&["/run/no-namespace", "/proc/1234/ns/user"]);
+}
+
+#[test]
+fn a_namespace_that_is_given_twice() {
+    let kinds = ["pid", "ipc", "uts", "mount", "network", "user", "user"];
+    with_value("/linux/namespaces", kinds.map(|kind| json!({ "type": kind })).into_iter().collect())
+        .run_refused(&["linux.namespaces", "user twice"]);
+}
+
+#[test]
+fn a_cgroup_that_is_there_already() {
+    let stage = Stage::new();
+    let hierarchies = ["/sys/fs/cgroup/freezer", "/sys/fs/cgroup"].map(Path::new);
+    let hierarchy = hierarchies.into_iter().find(|dir| dir.join("cgroup.procs").exists());
+    let made = hierarchy.expect("the host has cgroups").join(stage.site.id("cgroup"));
+    fs::create_dir(&made).expect("made");
+    let path = format!("/{}", stage.site.id("cgroup"));
+    let bundle = with_value("/linux/cgroupsPath", json!(path));
+    let outcome = finish(&mut bundle.run());
+    fs::remove_dir(&made).expect("it is still there");
+    outcome.failure(1, &[&path, "there already"]);
+}
+
+#[test]
 fn a_cgroup_that_could_be_anothers() {
     for path in ["/../x", "a/../../b", "/", "./x"] {
         with_value("/linux/cgroupsPath", json!(path))
@@ -264,24 +296,24 @@ fn a_corrupt_database_is_said_to_be_and_kept_aside() {
 }
 
 #[test]
-fn a_record_that_cannot_be_read_is_named_and_left_alone() {
+fn a_record_that_cannot_be_read_is_named_and_cleaned_up_by_force_alone() {
     let stage = Stage::new();
     assert_eq!(finish(&mut stage.run()).success(), "done\n");
-    let dir = stage.site.data_root().join("containers").join(stage.site.id("a"));
+    let id = stage.site.id("a");
+    let dir = stage.site.data_root().join("containers").join(&id);
     fs::create_dir_all(&dir).expect("made");
-    fs::write(dir.join("record.json"), "{").expect("written");
-    let words = [&*dir.join("record.json").display().to_string(), "not readable"];
-    let outcomes: [Outcome; 3] = [
-        finish(&mut stage.run()),
-        finish(stage.site.command("delete").args(["--force", &stage.site.id("a")])),
-        finish(&mut stage.site.command("list")),
-    ];
-    for outcome in outcomes {
-        outcome.failure(1, &words);
+    let anothers = r#"{"version":1,"id":"b"}"#;
+    for text in ["", "{", anothers] {
+        fs::create_dir_all(&dir).expect("made");
+        fs::write(dir.join("record.json"), text).expect("written");
+        let words = [&*dir.join("record.json").display().to_string(), "cannot be read"];
+        finish(&mut stage.run()).failure(1, &words);
+        finish(stage.site.command("delete").arg(&id)).failure(1, &words);
+        assert_eq!(fs::read_to_string(dir.join("record.json")).expect("still there"), text);
+        assert_eq!(finish(&mut stage.site.command("list")).code(), 0, "the others are shown");
+        assert_eq!(finish(stage.site.command("delete").args(["--force", &id])).code(), 0);
     }
-    assert_eq!(fs::read(dir.join("record.json")).expect("still there"), b"{");
-    fs::remove_dir_all(dir).expect("removed");
-    stage.site.assert_nothing_left("after the record was moved away");
+    stage.site.assert_nothing_left("after delete --force");
 }
 
 #[test]

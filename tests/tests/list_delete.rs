@@ -107,16 +107,19 @@ fn delete_by_force_ends_a_runtime_at_any_step_and_waits_until_it_has_undone_ever
 }
 
 #[test]
-fn a_container_is_deleted_with_the_backend_that_it_was_made_with() {
+fn the_state_is_in_one_data_root_whichever_option_names_it() {
     let (site, _ground, bundle) = stage();
     let id = site.id("a");
-    let backend = format!("embedded://{}", site.dir("elsewhere").display());
-    let mut run = Running::start(site.run(&bundle, &id).args(["--backend", &backend]));
+    let elsewhere = site.dir("elsewhere").join("data");
+    let other = format!("embedded://{}", elsewhere.display());
+    finish(site.run(&bundle, &id).args(["--backend", &other])).failure(1, &["--data-root", "--backend"]);
+    assert!(!elsewhere.exists(), "it is refused before anything is made");
+    let same = format!("embedded://{}", site.data_root().display());
+    let mut run = Running::start(site.run(&bundle, &id).args(["--backend", &same]));
     assert_eq!(run.line(), "up");
-    run.kill();
+    assert_eq!(site.row(&id)["status"], "running");
     assert_eq!(site.delete(&id).code(), 0);
-    let list = finish(site.command("list").args(["--format", "json", "--backend", &backend])).success();
-    assert_eq!(list.trim(), "[]", "the manager still knows it");
+    assert_eq!(run.end().code(), 128 + 9);
     site.assert_nothing_left("after delete --force");
 }
 

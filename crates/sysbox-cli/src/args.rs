@@ -36,9 +36,9 @@ pub(crate) struct WiringArgs {
     /// The backend: embedded: or embedded:///DATA-ROOT.
     #[arg(long, value_name = "URL", env = "SYSBOX_BACKEND")]
     pub(crate) backend: Option<BackendUrl>,
-    /// The directory that holds the state of containers.
-    #[arg(long, value_name = "DIR", default_value = sysbox::Backend::DEFAULT_DATA_ROOT)]
-    pub(crate) data_root: PathBuf,
+    /// The directory that holds the state of containers [default: /var/lib/sysbox-embedded].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_root: Option<PathBuf>,
     /// Ids for containers, in place of those that /etc/subuid and /etc/subgid give to the user sysbox.
     #[arg(long, value_name = "FIRST:COUNT")]
     pub(crate) subid_range: Option<IdRange>,

@@ -36,15 +36,18 @@ pub(crate) fn set_up_log(level: Option<&str>) {
 /// Prints an error with everything that caused it.
 pub(crate) fn error(error: &anyhow::Error) {
     // Who has closed standard error does not want to know.
-    let _ = writeln!(io::stderr(), "sysbox: {error:#}");
+    let _ = writeln!(io::stderr(), "sysbox: {}", chain(error.as_ref()));
 }
 
-/// An error with everything that caused it.
+/// An error with everything that caused it. Errors of others may repeat their cause; it is told once.
 pub(crate) fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
-        text.push_str(&format!(": {error}"));
+        let further = error.to_string();
+        if !text.ends_with(&further) {
+            text = format!("{text}: {further}");
+        }
         cause = error.source();
     }
     text
@@ -74,9 +77,12 @@ pub(crate) fn table(header: &[&str], rows: impl Iterator<Item = Vec<String>>) ->
     line(&table.trim_fmt())
 }
 
-/// Prints how long each step took, on standard error: standard output is the container's.
-pub(crate) fn timings(timings: &Timings) -> anyhow::Result<()> {
-    write!(io::stderr(), "{}", timing_lines(timings)).context("cannot write to standard error")
+/// Prints how long each step took, on standard error: standard output is the container's. Its exit code counts for more
+/// than whether anybody reads this.
+pub(crate) fn timings(timings: &Timings) {
+    if let Err(error) = write!(io::stderr(), "{}", timing_lines(timings)) {
+        tracing::debug!(%error, "nobody reads the timings");
+    }
 }
 
 /// Prints how long each step took.

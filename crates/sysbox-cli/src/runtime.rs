@@ -15,11 +15,11 @@ mod supervise;
 mod terminal;
 
 pub(crate) use cgroup::Cgroup;
-pub(crate) use clean_up::{Daemons, clean_up};
+pub(crate) use clean_up::clean_up;
 pub(crate) use create::create;
 pub(crate) use mounts::PrivateMounts;
 pub(crate) use preflight::check as preflight;
 pub(crate) use prepare::{Ground, Prepared, prepare};
-pub(crate) use signals::{Interrupted, Signals, wait_readable};
+pub(crate) use signals::{Interrupted, Signals};
 pub(crate) use supervise::supervise;
 pub(crate) use terminal::Console;

@@ -20,13 +20,14 @@ pub(crate) struct Wiring {
 impl Wiring {
     /// Reads the options; nothing is opened or made yet.
     pub(crate) fn new(args: &WiringArgs) -> anyhow::Result<Self> {
-        let data_root = absolute(&args.data_root).context("--data-root is not valid")?;
+        let url = args.backend.clone().unwrap_or_default();
+        let data_root = data_root(args, &url)?;
         let subids = args.subid_range.map_or_else(SubidSource::default, SubidSource::Range);
         Ok(Self {
             host: Arc::new(LinuxHost::default()),
             containers: Containers::new(&data_root),
-            url: args.backend.clone().unwrap_or_default(),
             options: BackendOptions { data_root: Some(data_root.clone()), subids },
+            url,
             data_root,
         })
     }
@@ -50,6 +51,20 @@ impl Wiring {
     pub(crate) fn open_url(&self, url: &BackendUrl) -> anyhow::Result<Backend> {
         Backend::open(url, &self.options, self.host.clone())
             .with_context(|| format!("cannot open the backend \"{url}\""))
+    }
+}
+
+/// One data root holds the state of the containers and of the embedded manager, whichever option names it.
+fn data_root(args: &WiringArgs, url: &BackendUrl) -> anyhow::Result<AbsPath> {
+    let given = args.data_root.as_deref().map(absolute).transpose().context("--data-root is not valid")?;
+    let BackendUrl::Embedded { data_root: of_url } = url;
+    match (given, of_url) {
+        (Some(given), Some(of_url)) if given != *of_url => {
+            bail!("--data-root is {given} and --backend says {of_url}; give one of them")
+        }
+        (Some(path), _) => Ok(path),
+        (None, Some(path)) => Ok(path.clone()),
+        (None, None) => Ok(AbsPath::new(Backend::DEFAULT_DATA_ROOT)?),
     }
 }
 

@@ -35,6 +35,14 @@ pub enum OpenError {
         /// Its permission bits.
         mode: u32,
     },
+    /// Another user could change the state.
+    #[error("data root {} belongs to user {owner} and not to us; choose another directory", path.display())]
+    DataRootOfAnother {
+        /// The directory.
+        path: PathBuf,
+        /// Its owner.
+        owner: u32,
+    },
     /// The database was corrupt. It is out of the way now.
     #[error(
         "database {} is corrupt; it was kept as {}, and the next call begins with no container known: \
@@ -98,9 +106,10 @@ pub enum OpenError {
 impl OpenError {
     fn kind(&self) -> ErrorKind {
         match self {
-            Self::DataRoot { .. } | Self::DataRootOpen { .. } | Self::TooNew { .. } => {
-                ErrorKind::FailedPrecondition
-            }
+            Self::DataRoot { .. }
+            | Self::DataRootOpen { .. }
+            | Self::DataRootOfAnother { .. }
+            | Self::TooNew { .. } => ErrorKind::FailedPrecondition,
             Self::Corrupt { .. } | Self::CorruptInPlace { .. } => ErrorKind::DataLoss,
             Self::Locked { .. } => ErrorKind::Unavailable,
             Self::Database { source, .. } if is(source, rusqlite::ErrorCode::DiskFull) => {
@@ -118,7 +127,7 @@ impl OpenError {
             Self::Corrupt { source, .. } | Self::Locked { source, .. } | Self::Database { source, .. } => {
                 Some(source.into())
             }
-            Self::DataRootOpen { .. } | Self::TooNew { .. } => None,
+            Self::DataRootOpen { .. } | Self::DataRootOfAnother { .. } | Self::TooNew { .. } => None,
         }
     }
 }

@@ -6,15 +6,17 @@
 //! process that holds an SQLite connection may not (<https://www.sqlite.org/howtocorrupt.html>, section 2.6).
 //!
 //! ```no_run
-//! # fn host() -> std::sync::Arc<dyn sysbox_core::HostPort> { unimplemented!() }
-//! use sysbox_core::AbsPath;
+//! use std::sync::Arc;
+//! use sysbox_core::{AbsPath, HostPort};
 //! use sysbox_embedded::{Config, EmbeddedMgr};
 //!
-//! let mgr = EmbeddedMgr::open(Config::new(AbsPath::new("/var/lib/sysbox-rs")?), host())?;
-//! for container in mgr.list()? {
-//!     println!("{} {:?}", container.id, container.state);
+//! fn show(host: Arc<dyn HostPort>) -> Result<(), Box<dyn std::error::Error>> {
+//!     let mgr = EmbeddedMgr::open(Config::new(AbsPath::new("/var/lib/sysbox-embedded")?), host)?;
+//!     for container in mgr.list()? {
+//!         println!("{} {:?}", container.id, container.state);
+//!     }
+//!     Ok(())
 //! }
-//! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 #![forbid(unsafe_code)]
 

@@ -21,7 +21,8 @@ pub mod chown;
 pub mod idmap;
 pub mod mount_namespace;
 pub mod overlay;
+pub mod process;
 pub mod rootfs;
 
 pub use linux_host::LinuxHost;
-pub use userns::UserNamespace;
+pub use userns::{UserNamespace, mappings_at};

@@ -155,3 +155,10 @@ pub(crate) fn seccomp_notify() -> io::Result<()> {
     };
     if sized == 0 && available == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
+
+/// Sends a signal of any number to a process (`kill(2)`).
+pub(crate) fn kill(process: rustix::process::Pid, signal: i32) -> io::Result<()> {
+    // SAFETY: the call takes numbers alone.
+    let result = unsafe { libc::kill(process.as_raw_nonzero().get(), signal) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}

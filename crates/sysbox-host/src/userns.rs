@@ -3,7 +3,10 @@
 use std::{
     fmt::Write as _,
     fs::{self, File},
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    os::{
+        fd::{AsFd, BorrowedFd, OwnedFd},
+        unix::fs::MetadataExt,
+    },
 };
 
 use rustix::{
@@ -11,7 +14,7 @@ use rustix::{
     io::Errno,
     process::{Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid},
 };
-use sysbox_core::{AbsPath, HostError, IdMappings};
+use sysbox_core::{AbsPath, HostError, IdMapping, IdMappings};
 
 use crate::{
     error::{Advised, failed},
@@ -71,6 +74,58 @@ impl AsFd for UserNamespace {
 #[derive(Debug, thiserror::Error)]
 #[error("it is not a user namespace; give a path such as /proc/1234/ns/user")]
 struct NotAUserNamespace;
+
+/// The user and group id mappings of the user namespace that a path such as `/proc/1234/ns/user` names, as the initial one
+/// sees them.
+///
+/// # Errors
+/// When the path is not of that form, the process has ended, or a map cannot be read.
+pub fn mappings_at(path: &AbsPath) -> Result<(IdMappings, IdMappings), HostError> {
+    let failed = || failed("find the mappings of user namespace", path);
+    let process = path
+        .as_path()
+        .to_str()
+        .and_then(|text| text.strip_prefix("/proc/")?.strip_suffix("/ns/user"))
+        .filter(|process| !process.contains('/'))
+        .ok_or_else(|| HostError::new("find the mappings of user namespace", path.to_string(), NoProcess))?;
+    let identity = || fs::metadata(path).map(|namespace| (namespace.dev(), namespace.ino()));
+    let before = identity().map_err(failed())?;
+    let map = |kind| {
+        let text = fs::read_to_string(format!("/proc/{process}/{kind}")).map_err(failed())?;
+        parse_map(&text)
+            .ok_or_else(|| HostError::new("read", format!("/proc/{process}/{kind}"), UnreadableMap))
+    };
+    let maps = (map("uid_map")?, map("gid_map")?);
+    // The process may have ended in between, and another may have got its number.
+    if identity().map_err(failed())? == before {
+        return Ok(maps);
+    }
+    Err(HostError::new("find the mappings of user namespace", path.to_string(), Changed))
+}
+
+/// Reads `/proc/PID/uid_map` (`user_namespaces(7)`).
+fn parse_map(text: &str) -> Option<IdMappings> {
+    let extent = |line: &str| {
+        let mut numbers = line.split_ascii_whitespace().map(str::parse::<u32>);
+        let mut next = || numbers.next()?.ok();
+        let (inside, host, size) = (next()?, next()?, next()?);
+        // All ids are one more than a range of ids can have: the last is none.
+        IdMapping::new(inside, host, size.min(u32::MAX - inside.max(host))).ok()
+    };
+    IdMappings::new(text.lines().map(extent).collect::<Option<Vec<_>>>()?).ok()
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("its mappings can be read by way of a process alone; give a path such as /proc/1234/ns/user")]
+struct NoProcess;
+
+#[derive(Debug, thiserror::Error)]
+#[error("it is not a list of id mappings")]
+struct UnreadableMap;
+
+#[derive(Debug, thiserror::Error)]
+#[error("it is another namespace by now; try again with a process that stays")]
+struct Changed;
 
 /// Why mappings cannot be given to a namespace.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -155,7 +210,6 @@ fn map_advice(errno: Errno) -> &'static str {
 mod tests {
     use super::*;
     use std::error::Error;
-    use sysbox_core::IdMapping;
 
     fn mappings(extents: impl IntoIterator<Item = (u32, u32, u32)>) -> IdMappings {
         let extent = |(container, host, size)| IdMapping::new(container, host, size).expect("valid");
@@ -166,6 +220,24 @@ mod tests {
     fn a_map_has_a_line_for_each_extent_that_stands_alone() {
         let contiguous = mappings([(0, 100_000, 10), (10, 100_010, 10), (1000, 5, 1)]);
         assert_eq!(map_text(&contiguous, "uid map").expect("short"), "0 100000 20\n1000 5 1\n");
+    }
+
+    #[test]
+    fn the_maps_of_a_running_process_are_read_and_no_other_path_is_taken() {
+        let this = AbsPath::new("/proc/self/ns/user").expect("absolute");
+        let (uids, gids) = mappings_at(&this).expect("this process stays");
+        assert!(!uids.is_empty() && !gids.is_empty());
+        for path in ["/run/userns/one", "/proc/self/ns/net", "/proc/self/task/1/ns/user", "/proc/0/ns/user"] {
+            assert!(mappings_at(&AbsPath::new(path).expect("absolute")).is_err(), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_map_of_the_kernel_is_read_also_the_one_of_all_ids() {
+        assert_eq!(parse_map("         0     100000      65536\n"), Some(mappings([(0, 100_000, 65_536)])));
+        assert_eq!(parse_map("0 0 4294967295\n"), Some(mappings([(0, 0, u32::MAX)])));
+        assert_eq!(parse_map(""), Some(IdMappings::default()));
+        assert_eq!(parse_map("0 x 1"), None);
     }
 
     #[test]

@@ -143,19 +143,29 @@ fn ids(wiring: &Wiring) -> anyhow::Result<Vec<Row>> {
     // Looking must not make a data root that is not there.
     let elsewhere = if wiring.data_root.as_path().exists() { None } else { Some(tempfile::tempdir()?) };
     let backend = match &elsewhere {
-        None => wiring.open()?,
-        Some(dir) => wiring.open_url(&format!("embedded://{}", dir.path().display()).parse()?)?,
+        None => wiring.open(),
+        Some(dir) => wiring.open_url(&format!("embedded://{}", dir.path().display()).parse()?),
+    };
+    let broken = |what: &str, error: &anyhow::Error, mend: &str| Row {
+        what: what.to_owned(),
+        found: render::chain(error.as_ref()),
+        needed: "usable".to_owned(),
+        verdict: Verdict::Fail,
+        mend: Some(mend.to_owned()),
+    };
+    let backend = match backend {
+        Ok(backend) => backend,
+        Err(error) => {
+            return Ok(vec![broken("data root", &error, "mend it, or choose another: --data-root DIR")]);
+        }
     };
     let Some(embedded) = backend.embedded() else { return Ok(Vec::new()) };
     Ok(match embedded.subid_pools() {
         Ok(pools) => vec![pool_row("user ids", &pools.uids), pool_row("group ids", &pools.gids)],
-        Err(error) => vec![Row {
-            what: "ids for containers".to_owned(),
-            found: render::chain(&error),
-            needed: "at least one range of 65536".to_owned(),
-            verdict: Verdict::Fail,
-            mend: Some("mend the file, or give a range: --subid-range FIRST:COUNT".to_owned()),
-        }],
+        Err(error) => {
+            let mend = "mend the file, or give a range: --subid-range FIRST:COUNT";
+            vec![broken("ids for containers", &error.into(), mend)]
+        }
     })
 }
 

@@ -6,20 +6,26 @@ use std::{
 };
 
 use anyhow::{Context, bail};
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
-use sysbox::{ContainerId, Sysbox, blocking::wait};
+use rustix::{
+    io::Errno,
+    process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal},
+};
+use sysbox::{ContainerId, Sysbox, blocking::wait, embedded::ContainerState};
 
 use super::execute::backend_of;
 use crate::{
     args::DeleteArgs,
-    container::{Claim, ClaimError, Record, Status},
-    runtime::{Daemons, clean_up},
+    container::{Claim, ClaimError, ProcessId, Record, Status},
+    runtime::{Cgroup, clean_up},
     timings::Timings,
     wire_up::{Wiring, require_root},
 };
 
 /// How long a runtime gets to clean up after its own container.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How often it is looked whether it has.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// Runs the command.
 pub(crate) fn run(args: &DeleteArgs) -> anyhow::Result<ExitCode> {
@@ -34,28 +40,50 @@ pub(crate) fn run(args: &DeleteArgs) -> anyhow::Result<ExitCode> {
 
 /// Claims the container, with force from a runtime that is alive: its container is ended, and it cleans up itself.
 fn claim(wiring: &Wiring, id: &ContainerId, force: bool) -> anyhow::Result<Option<Claim>> {
-    match wiring.containers.claim_existing(id) {
-        Err(ClaimError::InUse { .. }) if force => {}
-        outcome => return Ok(outcome?),
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match wiring.containers.claim_existing(id) {
+            Err(ClaimError::InUse { .. }) if force && Instant::now() < deadline => {}
+            outcome => return Ok(outcome?),
+        }
+        // A runtime that has no record yet, or whose container has no process yet, will have.
+        if let Ok(Some(record)) = wiring.containers.record(id) {
+            end(&record)?;
+        }
+        std::thread::sleep(LOOK_AGAIN);
     }
-    if let Some(record) = wiring.containers.record(id)? {
-        end(&record)?;
-    }
-    Ok(wiring.containers.claim_existing(id)?)
 }
 
 fn delete(wiring: &Wiring, claim: Claim, force: bool) -> anyhow::Result<()> {
     let id = claim.id.clone();
-    let Some(record) = claim.record()? else {
+    let record = match claim.record() {
+        Ok(Some(record)) => record,
         // Its runtime died before it had done anything.
-        return Ok(claim.remove()?);
+        Ok(None) => return Ok(claim.remove()?),
+        Err(error) if force => return without_record(wiring, claim, error),
+        Err(error) => {
+            return Err(error)
+                .with_context(|| format!("container {id} is not known well; sysbox delete --force {id}"));
+        }
     };
     if record.status() == Status::Orphaned && !force {
         bail!("container {id} is still running, its runtime has died; end it: sysbox delete --force {id}");
     }
     let backend = backend_of(&record, wiring)?;
     let mut sysbox = Sysbox::new(id, backend.ports());
-    clean_up(claim, &record, Daemons::Forget(&mut sysbox), &mut Timings::default())
+    clean_up(claim, &record, &mut sysbox, &mut Timings::default())
+}
+
+/// Cleans up by what follows from the name alone. A rootfs that was chowned has that on record itself, and is given back by
+/// the next container that is run on it.
+fn without_record(wiring: &Wiring, claim: Claim, error: ClaimError) -> anyhow::Result<()> {
+    let error = format!("{:#}", anyhow::Error::new(error));
+    tracing::warn!(id = %claim.id, error, "only what has its name is cleaned up");
+    let cgroup = Cgroup::named_after(&claim.id);
+    cgroup.kill()?;
+    cgroup.remove(&cgroup)?;
+    wait(Sysbox::new(claim.id.clone(), wiring.open()?.ports()).purge())?;
+    Ok(claim.remove()?)
 }
 
 /// Makes the manager forget a container that has no directory here.
@@ -63,29 +91,43 @@ fn forget(wiring: &Wiring, id: &ContainerId, force: bool) -> anyhow::Result<()> 
     if !force {
         bail!("container {id} is not there; see: sysbox list");
     }
-    if wiring.data_root.as_path().exists() {
-        let mut sysbox = Sysbox::new(id.clone(), wiring.open()?.ports());
-        wait(sysbox.purge())?;
-    }
-    Ok(())
-}
-
-/// Ends the container of a runtime that is alive, or the runtime before it has one, and waits until the runtime has ended.
-fn end(record: &Record) -> anyhow::Result<()> {
-    let open = |pid| {
-        let pid = Pid::from_raw(pid).context("the record has no process")?;
-        pidfd_open(pid, PidfdFlags::empty()).with_context(|| format!("cannot open process {pid:?}"))
-    };
-    if !record.runtime.is_alive() {
+    if !wiring.data_root.as_path().exists() {
         return Ok(());
     }
-    let runtime = open(record.runtime.pid)?;
-    match record.init.filter(|init| init.is_alive()) {
-        Some(init) => pidfd_send_signal(open(init.pid)?, Signal::KILL).context("cannot end the container")?,
-        None => pidfd_send_signal(&runtime, Signal::TERM).context("cannot end the container's runtime")?,
+    let backend = wiring.open()?;
+    let known = backend.embedded().map(|embedded| embedded.list()).transpose()?.unwrap_or_default();
+    if known.iter().any(|known| known.id == *id && known.state != ContainerState::Stopped) {
+        // It may have been registered this moment by a runtime that has its directory now, or by another program.
+        bail!(
+            "container {id} is registered as running by another process, which must end it; see: sysbox list"
+        );
     }
-    if !crate::runtime::wait_readable(&runtime, Instant::now() + PATIENCE)? {
-        bail!("process {} does not end; it cleans up after container {}", record.runtime.pid, record.id);
+    Ok(wait(Sysbox::new(id.clone(), backend.ports()).purge())?)
+}
+
+/// Ends the container of a runtime that is alive, or the runtime before it has one.
+fn end(record: &Record) -> anyhow::Result<()> {
+    match record.init.filter(|init| init.is_alive()) {
+        Some(init) => send(init, Signal::KILL).context("cannot end the container"),
+        None if record.runtime.is_alive() && record.init.is_none() => {
+            send(record.runtime, Signal::TERM).context("cannot end the container's runtime")
+        }
+        None => Ok(()),
+    }
+}
+
+fn send(process: ProcessId, signal: Signal) -> anyhow::Result<()> {
+    let pid = Pid::from_raw(process.pid).context("the record has no process")?;
+    let pidfd = match pidfd_open(pid, PidfdFlags::empty()) {
+        Err(Errno::SRCH) => return Ok(()),
+        opened => opened.with_context(|| format!("cannot open process {}", process.pid))?,
+    };
+    // Opened now, it is the one on record if that is alive now.
+    if process.is_alive() {
+        match pidfd_send_signal(&pidfd, signal) {
+            Ok(()) | Err(Errno::SRCH) => {}
+            Err(errno) => return Err(errno.into()),
+        }
     }
     Ok(())
 }

@@ -19,7 +19,7 @@ use sysbox::{
     shift::Policy,
 };
 
-use super::execute::{Job, Started, execute};
+use super::execute::{Job, Started, check, execute};
 use crate::{
     args::DemoArgs,
     bundle::Bundle,
@@ -50,6 +50,7 @@ pub(crate) fn run(args: &DemoArgs) -> anyhow::Result<ExitCode> {
     let script = args.command.as_deref().unwrap_or(LOOK_AROUND);
     let bundle = Bundle::checked(AbsPath::new("/")?, spec(&rootfs, script)?)?;
     let id: ContainerId = format!("demo-{}", process::id()).parse()?;
+    check(&id, &bundle, &wiring)?;
     let job =
         Job { id: &id, bundle: &bundle, policy: Policy::PreferIdMapped, wiring: &wiring, mounts: &mounts };
     let outcome = execute(&job, &mut timings, |started| {

@@ -2,18 +2,17 @@
 
 use std::{process::ExitCode, time::SystemTime};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use sysbox::{
-    AbsPath, Backend, BackendUrl, ContainerId, ErrorKind, IdMappings, Operation, SessionError, Sysbox,
-    blocking::wait, shift::Policy, syscont,
+    AbsPath, Backend, BackendUrl, ContainerId, IdMappings, Sysbox, blocking::wait, shift::Policy, syscont,
 };
 
 use crate::{
     bundle::Bundle,
     container::{Claim, ProcessId, Record},
     runtime::{
-        Cgroup, Console, Daemons, Ground, Prepared, PrivateMounts, Signals, clean_up, create, preflight,
-        prepare, supervise,
+        Cgroup, Console, Ground, Prepared, PrivateMounts, Signals, clean_up, create, preflight, prepare,
+        supervise,
     },
     timings::Timings,
     wire_up::Wiring,
@@ -36,36 +35,38 @@ pub(crate) struct Started<'a> {
     pub(crate) init: ProcessId,
 }
 
+/// Checks what can be checked before anything is made.
+pub(crate) fn check(id: &ContainerId, bundle: &Bundle, wiring: &Wiring) -> anyhow::Result<()> {
+    Cgroup::of(id, &bundle.spec)?;
+    wiring.containers.check_name(id)?;
+    preflight(&bundle.spec, &bundle.rootfs)?;
+    if syscont::given_mappings(&bundle.spec)?.0.is_empty() {
+        wiring.check_ids(syscont::DEFAULT_SIZE)?;
+    }
+    Ok(())
+}
+
 /// Runs a container, tells `started` when its init process is about to run the program, waits for it, and cleans up.
 pub(crate) fn execute(
     job: &Job<'_>,
     timings: &mut Timings,
     started: impl FnOnce(&Started<'_>) -> anyhow::Result<()>,
 ) -> anyhow::Result<ExitCode> {
-    // What can be refused is refused before anything is made.
-    let cgroup = Cgroup::of(job.id, &job.bundle.spec)?;
-    job.wiring.containers.check_name(job.id)?;
-    preflight(&job.bundle.spec, &job.bundle.rootfs)?;
-    if syscont::given_mappings(&job.bundle.spec)?.0.is_empty() {
-        job.wiring.check_ids(syscont::DEFAULT_SIZE)?;
-    }
     let mut signals = Signals::catch().context("cannot catch signals")?;
     let backend = timings.step("open the backend", || job.wiring.open())?;
     let claim = claim(job, timings)?;
-    let mut record = match begin(job, &claim, &cgroup) {
-        Ok(record) => record,
-        Err(error) => {
-            claim.remove()?;
-            return Err(error);
-        }
-    };
     let mut sysbox = Sysbox::new(job.id.clone(), backend.ports());
-    let outcome = live(job, &mut sysbox, &claim, &mut record, &mut signals, timings, started);
-    let daemons = match &outcome {
-        Err(error) if is_known_already(error) => Daemons::LeftAlone,
-        _ => Daemons::Forget(&mut sysbox),
+    let (mut record, cgroup) = match begin(job, &claim) {
+        Ok(begun) => begun,
+        Err(error) => return Err(remove(claim, error)),
     };
-    match (outcome, clean_up(claim, &record, daemons, timings)) {
+    // A container that the manager refuses is another's: nothing of it may be touched.
+    if let Err(error) = timings.step("register", || register(&mut sysbox, job.bundle)) {
+        cgroup.remove_empty();
+        return Err(remove(claim, error));
+    }
+    let outcome = live(job, &mut sysbox, &claim, &mut record, &mut signals, timings, started);
+    match (outcome, clean_up(claim, &record, &mut sysbox, timings)) {
         (Ok(code), Ok(())) => Ok(code),
         (Err(error), Ok(())) | (Ok(_), Err(error)) => Err(error),
         (Err(error), Err(further)) => {
@@ -85,24 +86,49 @@ pub(crate) fn backend_of(record: &Record, wiring: &Wiring) -> anyhow::Result<Bac
 fn claim(job: &Job<'_>, timings: &mut Timings) -> anyhow::Result<Claim> {
     let containers = &job.wiring.containers;
     let claim = containers.claim(job.id)?;
-    let Some(leftover) = claim.record()? else { return Ok(claim) };
+    let record = claim.record().with_context(|| format!("clean up first: sysbox delete --force {}", job.id));
+    let Some(leftover) = record? else { return Ok(claim) };
     tracing::warn!(id = %job.id, "cleaning up after a container of this name whose runtime has died");
     let backend = backend_of(&leftover, job.wiring)?;
     let mut sysbox = Sysbox::new(job.id.clone(), backend.ports());
-    clean_up(claim, &leftover, Daemons::Forget(&mut sysbox), timings)?;
+    clean_up(claim, &leftover, &mut sysbox, timings)?;
     Ok(containers.claim(job.id)?)
 }
 
-/// Writes the record, before anything is done.
-fn begin(job: &Job<'_>, claim: &Claim, cgroup: &Cgroup) -> anyhow::Result<Record> {
-    cgroup.require_unused()?;
+/// Gives up a container for which nothing was done yet.
+fn remove(claim: Claim, error: anyhow::Error) -> anyhow::Error {
+    if let Err(further) = claim.remove() {
+        tracing::error!(error = format!("{:#}", anyhow::Error::new(further)), "cleaning up failed too");
+    }
+    error
+}
+
+/// Writes the record, before anything is done, and claims the cgroup.
+fn begin(job: &Job<'_>, claim: &Claim) -> anyhow::Result<(Record, Cgroup)> {
+    let cgroup = Cgroup::of(job.id, &job.bundle.spec)?;
+    for other in job.wiring.containers.list()? {
+        let others = other.cgroups()?.0;
+        if other.id != job.id.as_str() && others.holds(&cgroup) {
+            bail!("cgroup {} is within that of container {}, and would end with it", cgroup.path(), other.id);
+        }
+    }
     let created =
         SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).context("the clock is before 1970")?;
     let this = ProcessId::current().context("this process is not in /proc; is it mounted?")?;
-    let Bundle { dir, rootfs, .. } = job.bundle;
-    let record = Record::new(job.id, job.wiring.url(), dir, rootfs, cgroup.path(), this, created.as_secs());
+    let mut record = Record::new(job.id, job.wiring.url(), job.bundle, &cgroup, this, created.as_secs());
     claim.save(&record)?;
-    Ok(record)
+    cgroup.claim()?;
+    record.cgroups_claimed = true;
+    claim.save(&record)?;
+    Ok((record, cgroup))
+}
+
+fn register(sysbox: &mut Sysbox, bundle: &Bundle) -> anyhow::Result<()> {
+    wait(sysbox.mgr.register(&bundle.spec))?;
+    if !sysbox.fs.enabled() {
+        tracing::debug!("the backend has no sysbox-fs: the container sees the kernel's own /proc and /sys");
+    }
+    Ok(())
 }
 
 fn live(
@@ -114,6 +140,7 @@ fn live(
     timings: &mut Timings,
     started: impl FnOnce(&Started<'_>) -> anyhow::Result<()>,
 ) -> anyhow::Result<ExitCode> {
+    signals.check()?;
     let Job { bundle, policy, wiring, mounts, .. } = *job;
     let prepared = prepare(sysbox, Ground { bundle, policy, claim, wiring, mounts }, signals, timings)?;
     let wants_terminal =
@@ -136,10 +163,4 @@ fn update(sysbox: &Sysbox, prepared: &Prepared, init: ProcessId) -> anyhow::Resu
     let (uids, gids) = (IdMappings::single(prepared.ids.uids)?, IdMappings::single(prepared.ids.gids)?);
     let (userns, netns) = (Some(namespace("user")?), Some(namespace("net")?));
     Ok(wait(sysbox.mgr.update(userns, netns, uids, gids, prepared.shift.rootfs))?)
-}
-
-/// Whether the manager refused the container because it knows one of this name.
-fn is_known_already(error: &anyhow::Error) -> bool {
-    let session = error.downcast_ref::<SessionError>().and_then(SessionError::port_error);
-    session.is_some_and(|port| port.operation == Operation::Register && port.kind == ErrorKind::AlreadyExists)
 }

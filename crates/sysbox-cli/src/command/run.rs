@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use sysbox::host_check::{KernelCheck, check_host_config};
 
-use super::execute::{Job, execute};
+use super::execute::{Job, check, execute};
 use crate::{
     args::RunArgs,
     bundle::Bundle,
@@ -20,15 +20,16 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     require_root()?;
     let bundle = Bundle::load(&args.bundle)?;
     let wiring = Wiring::new(&args.wiring)?;
-    let check = if args.no_kernel_check { KernelCheck::Skip } else { KernelCheck::Enforce };
-    check_host_config(&*wiring.host, check).context("this host cannot run system containers")?;
+    let kernel = if args.no_kernel_check { KernelCheck::Skip } else { KernelCheck::Enforce };
+    check_host_config(&*wiring.host, kernel).context("this host cannot run system containers")?;
+    check(&args.id, &bundle, &wiring)?;
     let mut timings = Timings::default();
     let mounts = timings.step("enter a mount namespace", PrivateMounts::enter)?;
     let policy = args.shift_policy.into();
     let job = Job { id: &args.id, bundle: &bundle, policy, wiring: &wiring, mounts: &mounts };
     let outcome = execute(&job, &mut timings, |_| Ok(()));
     if args.timings {
-        render::timings(&timings)?;
+        render::timings(&timings);
     }
     outcome
 }

@@ -2,21 +2,37 @@
 //!
 //! One process at a time does: it holds a lock that the kernel drops when the process ends, however it ends. So a directory
 //! whose lock is free and that still has a record was left behind by a process that died.
+//!
+//! A directory is done with in one step: it is renamed to what no container can be named, and then removed. So it is there
+//! with everything in it or not at all, whenever that process is killed.
 
 use std::{
     fs::{self, File},
     io,
-    os::{fd::AsFd, unix::fs::MetadataExt},
+    os::{
+        fd::AsFd,
+        unix::{ffi::OsStrExt, fs::MetadataExt},
+    },
     path::{Path, PathBuf},
+    time::{Duration, Instant},
 };
 
 use rustix::fs::{FlockOperation, fcntl_lock};
 use sysbox::{AbsPath, ContainerId};
 
-use super::Record;
+use super::{ProcessId, Record};
 
 const LOCK: &str = "lock";
 const RECORD: &str = "record.json";
+
+/// Starts the names of directories that are done with. No container id can hold it.
+const TOMBSTONE: char = '~';
+
+/// How long it takes at most until one who has a container locked has a record of it, or is done with it.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// How often it is looked whether that is so.
+const LOOK_AGAIN: Duration = Duration::from_millis(2);
 
 /// The longest file name of Linux file systems (`NAME_MAX`).
 const NAME_MAX: usize = 255;
@@ -48,10 +64,7 @@ pub(crate) enum ClaimError {
     TooLong { len: usize },
     #[error("cannot {operation} {}; is the data root writable? (choose it with --data-root)", path.display())]
     Io { operation: &'static str, path: PathBuf, source: io::Error },
-    #[error(
-        "the record {} is not readable, so what was done for the container is not known; look at it and move it away",
-        path.display()
-    )]
+    #[error("the record {} cannot be read, so what was done for the container is not known", path.display())]
     Record { path: PathBuf, source: Box<dyn std::error::Error + Send + Sync> },
 }
 
@@ -66,13 +79,44 @@ impl Containers {
         self.dir_of(id).map(drop)
     }
 
-    /// Claims a container, and makes its directory if it has none.
+    /// Claims a container, and makes its directory if it has none. What is in one without a record is removed: whoever made
+    /// it had done nothing else yet.
     pub(crate) fn claim(&self, id: &ContainerId) -> Result<Claim, ClaimError> {
         let dir = self.dir_of(id)?;
+        fs::create_dir_all(&self.dir).map_err(|e| io_error("make", &self.dir, e))?;
+        self.bury();
+        let deadline = Instant::now() + PATIENCE;
         loop {
-            fs::create_dir_all(&dir).map_err(|e| io_error("make", &dir, e))?;
-            if let Some(claim) = lock(id, &dir)? {
-                return Ok(claim);
+            match fs::create_dir(&dir) {
+                Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(io_error("make", &dir, e)),
+                _ => {}
+            }
+            match lock(id, &dir) {
+                // Who has it locked without a record has just begun, or is about to be done with it.
+                Err(ClaimError::InUse { .. }) if !dir.join(RECORD).exists() && Instant::now() < deadline => {
+                    std::thread::sleep(LOOK_AGAIN);
+                }
+                Err(error) => return Err(error),
+                Ok(None) => {}
+                Ok(Some(claim)) => {
+                    if !dir.join(RECORD).exists() {
+                        claim.clear()?;
+                    }
+                    return Ok(claim);
+                }
+            }
+        }
+    }
+
+    /// Removes what processes that died had been removing.
+    fn bury(&self) {
+        for entry in fs::read_dir(&self.dir).into_iter().flatten().flatten() {
+            let name = entry.file_name();
+            let owner = name.to_str().and_then(|name| name.strip_prefix(TOMBSTONE)?.parse().ok());
+            if owner.is_some_and(|pid| ProcessId::of(pid).is_none())
+                && let Err(error) = fs::remove_dir_all(entry.path())
+            {
+                tracing::debug!(path = %entry.path().display(), %error, "another process removes it");
             }
         }
     }
@@ -80,6 +124,7 @@ impl Containers {
     /// Claims a container that has a directory; `None` if it has none.
     pub(crate) fn claim_existing(&self, id: &ContainerId) -> Result<Option<Claim>, ClaimError> {
         let dir = self.dir_of(id)?;
+        self.bury();
         while dir.try_exists().map_err(|e| io_error("look at", &dir, e))? {
             if let Some(claim) = lock(id, &dir)? {
                 return Ok(Some(claim));
@@ -103,7 +148,17 @@ impl Containers {
         let mut records = Vec::new();
         for entry in entries {
             let entry = entry.map_err(|e| io_error("list", &self.dir, e))?;
-            records.extend(read_record(&entry.path())?);
+            if entry.file_name().as_bytes().first() == Some(&(TOMBSTONE as u8)) {
+                continue;
+            }
+            match read_record(&entry.path()) {
+                Ok(record) => records.extend(record),
+                // One that cannot be read must not hide all others.
+                Err(error) => {
+                    let error = format!("{:#}", anyhow::Error::new(error));
+                    tracing::warn!(container = %entry.file_name().display(), error, "left out; see sysbox delete --force");
+                }
+            }
         }
         records.sort_by(|a: &Record, b| a.id.cmp(&b.id));
         Ok(records)
@@ -138,15 +193,32 @@ impl Claim {
     pub(crate) fn save(&self, record: &Record) -> Result<(), ClaimError> {
         let path = self.dir.as_path().join(RECORD);
         let new = path.with_extension("new");
-        let text = serde_json::to_vec(record)
-            .map_err(|source| ClaimError::Record { path: path.clone(), source: source.into() })?;
+        let text = serde_json::to_vec(record).map_err(|e| io_error("write", &path, e.into()))?;
         fs::write(&new, text).map_err(|e| io_error("write", &new, e))?;
         fs::rename(&new, &path).map_err(|e| io_error("write", &path, e))
     }
 
     /// Removes the directory with everything in it. Only when there is nothing left to undo.
     pub(crate) fn remove(self) -> Result<(), ClaimError> {
-        fs::remove_dir_all(&self.dir).map_err(|e| io_error("remove", self.dir.as_path(), e))
+        let dir = self.dir.as_path();
+        let tombstone = dir.with_file_name(format!("{TOMBSTONE}{}", std::process::id()));
+        fs::rename(dir, &tombstone).map_err(|e| io_error("remove", dir, e))?;
+        fs::remove_dir_all(&tombstone).map_err(|e| io_error("remove", &tombstone, e))
+    }
+
+    /// Removes what is in the directory but for the lock.
+    fn clear(&self) -> Result<(), ClaimError> {
+        let dir = self.dir.as_path();
+        for entry in fs::read_dir(dir).map_err(|e| io_error("list", dir, e))? {
+            let entry = entry.map_err(|e| io_error("list", dir, e))?;
+            let path = entry.path();
+            let is_dir = entry.file_type().is_ok_and(|kind| kind.is_dir());
+            if entry.file_name() != LOCK {
+                let removed = if is_dir { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+                removed.map_err(|e| io_error("remove", &path, e))?;
+            }
+        }
+        Ok(())
     }
 }
 

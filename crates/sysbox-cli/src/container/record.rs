@@ -1,9 +1,11 @@
 //! The record of a container: what must be known to clean up after it, written before anything is done.
 
+use anyhow::anyhow;
 use serde::{Deserialize, Serialize};
-use sysbox::{AbsPath, BackendUrl, ContainerId};
+use sysbox::{BackendUrl, ContainerId};
 
 use super::ProcessId;
+use crate::{bundle::Bundle, runtime::Cgroup};
 
 const VERSION: u32 = 1;
 
@@ -21,7 +23,11 @@ pub(crate) struct Record {
     pub(crate) bundle: String,
     pub(crate) rootfs: String,
     /// Its cgroup, from the root of each hierarchy.
-    pub(crate) cgroups_path: String,
+    cgroups_path: String,
+    /// The topmost cgroup that was made for it, itself or one above it.
+    cgroups_made: String,
+    /// Whether it was made, so that what is in it is the container's.
+    pub(crate) cgroups_claimed: bool,
     /// When it was made, in seconds since 1970.
     pub(crate) created: u64,
     /// The process that works on it and waits for it.
@@ -34,7 +40,7 @@ pub(crate) struct Record {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Status {
-    /// Its runtime is at work, it has no init process yet or none any more.
+    /// Its runtime is at work, it has no init process yet or none any more: it is being made or cleaned up.
     Creating,
     /// Its init process runs.
     Running,
@@ -49,9 +55,8 @@ impl Record {
     pub(crate) fn new(
         id: &ContainerId,
         backend: &BackendUrl,
-        bundle: &AbsPath,
-        rootfs: &AbsPath,
-        cgroups_path: &str,
+        bundle: &Bundle,
+        cgroup: &Cgroup,
         runtime: ProcessId,
         created: u64,
     ) -> Self {
@@ -59,13 +64,27 @@ impl Record {
             version: VERSION,
             id: id.to_string(),
             backend: backend.to_string(),
-            bundle: bundle.to_string(),
-            rootfs: rootfs.to_string(),
-            cgroups_path: cgroups_path.to_owned(),
+            bundle: bundle.dir.to_string(),
+            rootfs: bundle.rootfs.to_string(),
+            cgroups_path: cgroup.path().to_owned(),
+            cgroups_made: cgroup.topmost_missing().path().to_owned(),
+            cgroups_claimed: false,
             created,
             runtime,
             init: None,
         }
+    }
+
+    /// Its cgroup, and the topmost one that was made for it.
+    ///
+    /// # Errors
+    /// When a path in it is not one that a record is made with.
+    pub(crate) fn cgroups(&self) -> anyhow::Result<(Cgroup, Cgroup)> {
+        let parse = |path: &str| {
+            Cgroup::parse(path)
+                .map_err(|rule| anyhow!("the record of container {} has cgroup {path:?}; {rule}", self.id))
+        };
+        Ok((parse(&self.cgroups_path)?, parse(&self.cgroups_made)?))
     }
 
     /// Whether this version of the program can read it.

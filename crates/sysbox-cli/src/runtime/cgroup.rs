@@ -17,8 +17,8 @@ const ROOT: &str = "/sys/fs/cgroup";
 /// How long processes get to end after SIGKILL. One that takes longer sleeps in the kernel and would for ever.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A cgroup by its path from the root of each hierarchy.
-#[derive(Clone, Debug)]
+/// A cgroup by its path from the root of each hierarchy: never the root itself, and nothing that leads out of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Cgroup {
     path: String,
 }
@@ -31,26 +31,33 @@ impl Cgroup {
     pub(crate) fn of(id: &ContainerId, spec: &Spec) -> Result<Self, SpecError> {
         let given = spec.linux().as_ref().and_then(|linux| linux.cgroups_path().as_ref());
         let Some(given) = given.filter(|path| !path.as_os_str().is_empty()) else {
-            return Ok(Self { path: format!("/sysbox-{id}") });
+            return Ok(Self::named_after(id));
         };
         let refused = |rule| SpecError::new("linux.cgroupsPath", format!("{given:?}"), rule);
-        let text = given.to_str().ok_or_else(|| refused("it must be UTF-8"))?;
-        if text.contains(':') {
-            return Err(refused(
-                "it must be a path such as /mine/web-1; the form of the systemd driver is not known here",
-            ));
-        }
-        let relative = text.trim_start_matches('/');
-        let plain = |part: &str| !matches!(part, "" | "." | "..");
-        if relative.is_empty() || !relative.trim_end_matches('/').split('/').all(plain) {
-            return Err(refused("it must name a cgroup of its own, without . and .."));
-        }
-        Ok(Self { path: format!("/{}", relative.trim_end_matches('/')) })
+        Self::parse(given.to_str().ok_or_else(|| refused("it must be UTF-8"))?).map_err(refused)
     }
 
-    /// The cgroup with the path that a record holds.
-    pub(crate) fn from_path(path: &str) -> Self {
-        Self { path: path.to_owned() }
+    /// The cgroup of a container whose spec asks for none.
+    pub(crate) fn named_after(id: &ContainerId) -> Self {
+        Self { path: format!("/sysbox-{id}") }
+    }
+
+    /// The cgroup with this path.
+    ///
+    /// # Errors
+    /// The rule that it breaks.
+    pub(crate) fn parse(path: &str) -> Result<Self, &'static str> {
+        if path.contains(':') {
+            return Err(
+                "it must be a path such as /mine/web-1; the form of the systemd driver is not known here",
+            );
+        }
+        let relative = path.trim_start_matches('/').trim_end_matches('/');
+        let plain = |part: &str| !matches!(part, "" | "." | "..");
+        if !relative.split('/').all(plain) {
+            return Err("it must name a cgroup of its own, without . and ..");
+        }
+        Ok(Self { path: format!("/{relative}") })
     }
 
     /// The path from the root of each hierarchy.
@@ -58,17 +65,37 @@ impl Cgroup {
         &self.path
     }
 
-    /// Refuses a cgroup that has processes: they would be taken for the container's and ended with it.
-    pub(crate) fn require_unused(&self) -> anyhow::Result<()> {
-        let pids = self.pids()?;
-        if !pids.is_empty() {
+    /// Whether it is this one or one below it.
+    pub(crate) fn holds(&self, other: &Self) -> bool {
+        let rest = other.path.strip_prefix(&self.path);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    }
+
+    /// The first of the cgroups on the way to it that is in no hierarchy yet, itself at the latest.
+    pub(crate) fn topmost_missing(&self) -> Self {
+        let ends = self.path.match_indices('/').skip(1).map(|(end, _)| end);
+        let ancestors = ends.map(|end| Self { path: self.path[..end].to_owned() });
+        ancestors.into_iter().find(|ancestor| ancestor.dirs().is_empty()).unwrap_or_else(|| self.clone())
+    }
+
+    /// Makes it, in one hierarchy, so that nobody else can have it: what is in it is the container's from then on.
+    ///
+    /// # Errors
+    /// When it is there already.
+    pub(crate) fn claim(&self) -> anyhow::Result<()> {
+        if let Some(dir) = self.dirs().first() {
             bail!(
-                "cgroup {} has {} processes already; a container needs one of its own, see linux.cgroupsPath",
-                self.path,
-                pids.len()
+                "cgroup {} is there already; a container needs one of its own, see linux.cgroupsPath",
+                dir.display()
             );
         }
-        Ok(())
+        let root = hierarchies()
+            .into_iter()
+            .min()
+            .context("the host has no cgroups at /sys/fs/cgroup; mount them")?;
+        let dir = root.join(self.path.trim_start_matches('/'));
+        let made = dir.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| fs::create_dir(&dir));
+        made.with_context(|| format!("cannot make cgroup {}", dir.display()))
     }
 
     /// Ends every process in it and waits until they are gone.
@@ -92,14 +119,32 @@ impl Cgroup {
         }
     }
 
-    /// Removes it and the cgroups below it from every hierarchy.
-    pub(crate) fn remove(&self) -> anyhow::Result<()> {
+    /// Removes it and the cgroups below it from every hierarchy, and those above it up to `topmost` that have no others.
+    pub(crate) fn remove(&self, topmost: &Self) -> anyhow::Result<()> {
         for dir in self.dirs() {
             for dir in subtree(&dir).iter().rev() {
                 remove_dir(dir).with_context(|| format!("cannot remove cgroup {}", dir.display()))?;
             }
         }
+        let mut path = self.path.as_str();
+        while let Some((above, _)) = path.rsplit_once('/').filter(|_| path != topmost.path) {
+            path = above;
+            for dir in (Self { path: path.to_owned() }).dirs() {
+                if let Err(error) = fs::remove_dir(&dir) {
+                    tracing::debug!(dir = %dir.display(), %error, "another cgroup needs it");
+                }
+            }
+        }
         Ok(())
+    }
+
+    /// Removes it where nothing is in it.
+    pub(crate) fn remove_empty(&self) {
+        for dir in self.dirs() {
+            if let Err(error) = fs::remove_dir(&dir) {
+                tracing::debug!(dir = %dir.display(), %error, "it is another container's");
+            }
+        }
     }
 
     fn pids(&self) -> anyhow::Result<BTreeSet<i32>> {
@@ -218,8 +263,21 @@ mod tests {
     }
 
     #[test]
+    fn a_cgroup_holds_itself_and_what_is_below_it() {
+        let cgroup = |path| Cgroup::parse(path).expect("plain");
+        assert!(cgroup("/a").holds(&cgroup("/a")) && cgroup("/a").holds(&cgroup("/a/b")));
+        assert!(!cgroup("/a").holds(&cgroup("/ab")) && !cgroup("/a/b").holds(&cgroup("/a")));
+    }
+
+    #[test]
+    fn the_topmost_missing_cgroup_is_the_first_that_must_be_made() {
+        let cgroup = Cgroup::parse("/certainly-not-there/b/c").expect("plain");
+        assert_eq!(cgroup.topmost_missing().path(), "/certainly-not-there");
+    }
+
+    #[test]
     fn a_path_that_could_lead_out_of_the_hierarchy_is_refused() {
-        for path in ["/", "/..", "/a/../../b", "a//b", "./a", "system.slice:docker:x"] {
+        for path in ["/", "//", "/..", "/a/../../b", "a//b", "./a", "system.slice:docker:x"] {
             assert_eq!(of(Some(path)).expect_err(path).field, "linux.cgroupsPath");
         }
     }

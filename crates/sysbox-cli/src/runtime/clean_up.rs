@@ -4,40 +4,41 @@ use anyhow::Context;
 use libcontainer::container::Container;
 use sysbox::{AbsPath, ContainerId, Sysbox, blocking::wait};
 
-use super::{Cgroup, rootfs};
+use super::rootfs;
 use crate::{
     container::{Claim, Record},
     timings::Timings,
 };
 
-/// Whether the daemons are told.
-#[derive(Debug)]
-pub(crate) enum Daemons<'a> {
-    /// They are made to forget the container.
-    Forget(&'a mut Sysbox),
-    /// They are left alone: they refused the container, so the one they know by its name is another.
-    LeftAlone,
-}
-
 /// Ends the container's processes, gives the rootfs its owners back, removes cgroups, makes the daemons forget it, and
 /// removes its directory.
 ///
-/// Every step is tried, and looks at what is there. If one fails, the directory stays, so that it can be tried again.
+/// Unless every process has ended nothing else is done: one that goes on would be left in a tree that is no longer its own,
+/// with ids that others can get. Each further step is tried, and looks at what is there. If one fails, the directory
+/// stays, so that it can be tried again.
 pub(crate) fn clean_up(
     claim: Claim,
     record: &Record,
-    daemons: Daemons<'_>,
+    sysbox: &mut Sysbox,
     timings: &mut Timings,
 ) -> anyhow::Result<()> {
     let id = claim.id.clone();
-    let cgroup = Cgroup::from_path(&record.cgroups_path);
+    let (cgroup, topmost) = record.cgroups()?;
+    if record.cgroups_claimed {
+        timings.step("end processes", || cgroup.kill()).with_context(|| undone(&id))?;
+    }
     let mut failures = Vec::new();
     let mut step = |name, work: &mut dyn FnMut() -> anyhow::Result<()>| {
         failures.extend(timings.step(name, work).err());
     };
-    step("end processes", &mut || cgroup.kill());
     // Before libcontainer deletes the container: it waits 100 ms where the kernel needs one.
-    step("remove cgroups", &mut || cgroup.remove());
+    step("remove cgroups", &mut || {
+        if record.cgroups_claimed {
+            return cgroup.remove(&topmost);
+        }
+        cgroup.remove_empty();
+        Ok(())
+    });
     step("delete the container", &mut || {
         delete(&claim);
         Ok(())
@@ -46,12 +47,10 @@ pub(crate) fn clean_up(
         let rootfs = AbsPath::new(&record.rootfs).context("the record has no rootfs")?;
         rootfs::take_back(&rootfs, &id)
     });
-    if let Daemons::Forget(sysbox) = daemons {
-        step("unregister", &mut || {
-            wait(sysbox.teardown())?;
-            Ok(wait(sysbox.purge())?)
-        });
-    }
+    step("unregister", &mut || {
+        wait(sysbox.teardown())?;
+        Ok(wait(sysbox.purge())?)
+    });
     let mut failures = failures.into_iter();
     let Some(first) = failures.next() else { return claim.remove().map_err(Into::into) };
     for further in failures {

@@ -11,12 +11,20 @@ use rustix::{
     io::Errno,
     process::{Resource, Rlimit, getrlimit, setrlimit},
 };
-use sysbox::{AbsPath, syscont::SpecError};
+use sysbox::{
+    AbsPath,
+    syscont::{self, SpecError},
+};
+
+use super::prepare::joined_ids;
 
 const OOM_SCORE: &str = "/proc/self/oom_score_adj";
 
-/// Checks the process of a spec against this process and the rootfs.
+/// Checks the process of a spec against this process and the rootfs, and a user namespace that it joins.
 pub(crate) fn check(spec: &Spec, rootfs: &AbsPath) -> anyhow::Result<()> {
+    if let Some(userns) = syscont::userns(spec)? {
+        joined_ids(spec, &userns)?;
+    }
     let Some(process) = spec.process() else { return Ok(()) };
     program(process)?;
     for limit in process.rlimits().iter().flatten() {
@@ -38,7 +46,7 @@ fn program(process: &Process) -> Result<(), SpecError> {
 /// The container's process is in its user namespace when its limits are set, where nobody may raise one.
 fn raise_ours(limit: &PosixRlimit) -> Result<(), SpecError> {
     let refused = |rule: String| {
-        let shown = format!("{:?} with soft {} and hard {}", limit.typ(), limit.soft(), limit.hard());
+        let shown = format!("{} with soft {} and hard {}", limit.typ(), limit.soft(), limit.hard());
         SpecError::new("process.rlimits", shown, rule)
     };
     if limit.soft() > limit.hard() {

@@ -3,11 +3,12 @@
 
 use std::{num::NonZeroU32, path::PathBuf};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use oci_spec::runtime::Spec;
 use sysbox::{
-    IdMappings, IdRange, ShiftType, Sysbox,
+    AbsPath, IdMappings, IdRange, ShiftType, Sysbox,
     blocking::wait,
+    linux::mappings_at,
     session::check_uid_shifting,
     shift::{Decision, Policy},
     syscont,
@@ -45,7 +46,7 @@ pub(crate) struct Prepared {
     _rootfs: Rootfs,
 }
 
-/// Registers the container, gets ids, decides the shift, and attaches rootfs and bind mounts.
+/// Gets ids for a registered container, decides the shift, and attaches rootfs and bind mounts.
 pub(crate) fn prepare(
     sysbox: &mut Sysbox,
     ground: Ground<'_>,
@@ -54,12 +55,6 @@ pub(crate) fn prepare(
 ) -> anyhow::Result<Prepared> {
     let Ground { bundle, policy, claim, wiring, mounts } = ground;
     let host = &*wiring.host;
-    timings.step("register", || wait(sysbox.mgr.register(&bundle.spec)).map(drop))?;
-    if !sysbox.fs.enabled() {
-        tracing::debug!("the backend has no sysbox-fs: the container sees the kernel's own /proc and /sys");
-    }
-    signals.check()?;
-
     let mut spec = bundle.spec.clone();
     syscont::complete_namespaces(&mut spec, sysbox.mgr.config().userns.as_ref(), host)?;
     syscont::complete_dev(&mut spec)?;
@@ -87,8 +82,12 @@ pub(crate) fn prepare(
     Ok(Prepared { spec, ids, shift, _rootfs: rootfs })
 }
 
-/// The host's ids of the container: the manager's if it mandates any, else the spec's, else new ones.
+/// The host's ids of the container: those of the user namespace that it joins, else the manager's if it mandates any, else
+/// the spec's, else new ones.
 fn ids(sysbox: &Sysbox, spec: &Spec) -> anyhow::Result<TreeIds> {
+    if let Some(userns) = syscont::userns(spec)? {
+        return joined_ids(spec, &userns);
+    }
     let config = sysbox.mgr.config();
     if !config.uid_mappings.is_empty() {
         return Ok(syscont::tree_ids(&config.uid_mappings, &config.gid_mappings)?);
@@ -103,6 +102,22 @@ fn ids(sysbox: &Sysbox, spec: &Spec) -> anyhow::Result<TreeIds> {
     let (uids, gids) = (range(subids.uid.0), range(subids.gid.0));
     // A manager is not taken at its word: ids that it gives keep the rules of those that a spec gives.
     syscont::tree_ids(&uids.context(WRONG_IDS)?, &gids.context(WRONG_IDS)?).context(WRONG_IDS)
+}
+
+/// The host's ids of a user namespace that a container is to join.
+///
+/// libcontainer maps nothing in a namespace that is there already, so what its maps say counts, whatever the spec says.
+pub(super) fn joined_ids(spec: &Spec, userns: &AbsPath) -> anyhow::Result<TreeIds> {
+    let (uids, gids) = mappings_at(userns)?;
+    let ids = syscont::tree_ids(&uids, &gids)
+        .with_context(|| format!("user namespace {userns} cannot be joined"))?;
+    let (named_uids, named_gids) = syscont::given_mappings(spec)?;
+    for (named, actual) in [(named_uids, uids), (named_gids, gids)] {
+        if !named.is_empty() && named.merged() != actual.merged() {
+            bail!("user namespace {userns} has other id mappings than the spec; leave them out of the spec");
+        }
+    }
+    Ok(ids)
 }
 
 /// This runtime mounts no shiftfs, which kernels from 6.3 on no longer have: it chowns there.

@@ -6,8 +6,11 @@ use anyhow::{Context, bail};
 use rustix::fs::{FlockOperation, flock};
 use sysbox::{
     AbsPath, ContainerId, IdMappings, ShiftType,
-    linux::{chown, overlay, rootfs as idmapped},
-    tree::{self, TreeIds, TreeRecord},
+    linux::{
+        chown::{self, ChownError},
+        overlay, rootfs as idmapped,
+    },
+    tree::{self, TreeIds},
 };
 
 use super::{
@@ -38,12 +41,20 @@ pub(crate) fn give(
     timings: &mut Timings,
 ) -> anyhow::Result<Rootfs> {
     let wanted = (shift == ShiftType::Chown).then_some(ids);
-    let record = chown::record(rootfs)?;
-    if let Some(record) = &record {
-        require_not_in_use(rootfs, id, record, containers)?;
+    let exclusively = wanted.is_some() || chown::record(rootfs)?.is_some();
+    let Some(lock) = lock(rootfs, exclusively)? else {
+        require_not_in_use(rootfs, id, containers)?;
+        bail!(
+            "rootfs {rootfs} is in use by another container, and one of the two has it chowned; give each its own"
+        );
+    };
+    // Read again, since only now nobody else can change it.
+    let plan = tree::plan(chown::record(rootfs)?.as_ref(), wanted);
+    if exclusively {
+        require_not_in_use(rootfs, id, containers)?;
+    } else if plan != tree::TreePlan::default() {
+        bail!("rootfs {rootfs} is being chowned by another container; give each its own");
     }
-    let plan = tree::plan(record.as_ref(), wanted);
-    let lock = lock(rootfs, plan != tree::TreePlan::default() || wanted.is_some())?;
     if plan.revert {
         timings.step("revert an earlier chown", || {
             with_bar("reverting", |progress| chown::revert_tree(rootfs, progress))
@@ -75,31 +86,33 @@ pub(crate) fn take_back(rootfs: &AbsPath, id: &ContainerId) -> anyhow::Result<()
     if !rootfs.as_path().try_exists().with_context(|| format!("cannot look at rootfs {rootfs}"))? {
         return Ok(());
     }
-    if chown::record(rootfs)?.is_some_and(|record| record.container == *id) {
-        with_bar("reverting", |progress| chown::revert_tree(rootfs, progress))?;
+    let is_chowned =
+        || Ok::<_, ChownError>(chown::record(rootfs)?.is_some_and(|record| record.container == *id));
+    if is_chowned()? {
+        let Some(_lock) = lock(rootfs, true)? else {
+            bail!("rootfs {rootfs} is in use by another container; end that first");
+        };
+        // Another container may have undone it meanwhile, and have chowned it for itself.
+        if is_chowned()? {
+            with_bar("reverting", |progress| chown::revert_tree(rootfs, progress))?;
+        }
     }
     Ok(overlay::refresh(rootfs)?)
 }
 
-/// Refuses a rootfs whose owners are shifted for another container that is alive.
-fn require_not_in_use(
-    rootfs: &AbsPath,
-    id: &ContainerId,
-    record: &TreeRecord,
-    containers: &Containers,
-) -> anyhow::Result<()> {
-    let other = &record.container;
-    let alive =
-        other != id && containers.record(other)?.is_some_and(|other| other.status() != Status::Stopped);
-    if alive {
-        bail!(
-            "rootfs {rootfs} is chowned for container {other}, which uses it; give this one a rootfs of its own"
-        );
+/// Refuses to change owners under a container that is alive, also one whose runtime, and the lock with it, is gone.
+fn require_not_in_use(rootfs: &AbsPath, id: &ContainerId, containers: &Containers) -> anyhow::Result<()> {
+    let path = rootfs.to_string();
+    let mut others =
+        containers.list()?.into_iter().filter(|other| other.id != id.as_str() && other.rootfs == path);
+    if let Some(other) = others.find(|other| other.status() != Status::Stopped) {
+        bail!("rootfs {rootfs} is in use by container {}; give this one a rootfs of its own", other.id);
     }
     Ok(())
 }
 
-fn lock(rootfs: &AbsPath, exclusively: bool) -> anyhow::Result<File> {
+/// Locks a rootfs for as long as the file is open; `None` if another process has it locked.
+fn lock(rootfs: &AbsPath, exclusively: bool) -> anyhow::Result<Option<File>> {
     let dir = File::open(rootfs).with_context(|| format!("cannot open rootfs {rootfs}"))?;
     let operation = if exclusively {
         FlockOperation::NonBlockingLockExclusive
@@ -107,12 +120,8 @@ fn lock(rootfs: &AbsPath, exclusively: bool) -> anyhow::Result<File> {
         FlockOperation::NonBlockingLockShared
     };
     match flock(&dir, operation) {
-        Ok(()) => Ok(dir),
-        Err(rustix::io::Errno::WOULDBLOCK) => {
-            bail!(
-                "rootfs {rootfs} is in use by another container, and one of the two has it chowned; give each its own"
-            )
-        }
+        Ok(()) => Ok(Some(dir)),
+        Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
         Err(e) => Err(e).with_context(|| format!("cannot lock rootfs {rootfs}")),
     }
 }

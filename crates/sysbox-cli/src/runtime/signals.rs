@@ -9,8 +9,8 @@ use std::{
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use signal_hook::{
     consts::signal::{
-        SIGALRM, SIGCHLD, SIGCONT, SIGHUP, SIGINT, SIGPIPE, SIGQUIT, SIGTERM, SIGTSTP, SIGUSR1, SIGUSR2,
-        SIGWINCH,
+        SIGBUS, SIGCHLD, SIGFPE, SIGHUP, SIGILL, SIGINT, SIGKILL, SIGPIPE, SIGQUIT, SIGSEGV, SIGSTOP, SIGSYS,
+        SIGTERM, SIGTRAP, SIGURG, SIGWINCH,
     },
     iterator::{backend::SignalDelivery, exfiltrator::SignalOnly},
 };
@@ -18,12 +18,16 @@ use signal_hook::{
 /// Signals that end what this program is doing, if it is not waiting for a container yet.
 const ENDING: [i32; 4] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM];
 
-/// Signals that are passed on to the container's init process.
-const FORWARDED: [i32; 9] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGALRM, SIGCONT, SIGTSTP];
+/// Signals that are not for the container: they speak of this process, or cannot be caught.
+const OURS: [i32; 12] =
+    [SIGBUS, SIGCHLD, SIGFPE, SIGILL, SIGKILL, SIGPIPE, SIGSEGV, SIGSTOP, SIGSYS, SIGTRAP, SIGURG, SIGWINCH];
+
+/// The standard signals, and the real-time ones but for the two that the C library keeps (`signal(7)`).
+const SIGNALS: [std::ops::RangeInclusive<i32>; 2] = [1..=31, 34..=64];
 
 /// A signal came before the container was started.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
-#[error("ended by signal {signal} before the container was started; everything was undone")]
+#[error("ended by signal {signal} before the container was started")]
 pub(crate) struct Interrupted {
     pub(crate) signal: i32,
 }
@@ -40,7 +44,8 @@ impl Signals {
     pub(crate) fn catch() -> io::Result<Self> {
         let (read, write) = UnixStream::pair()?;
         // Rust's runtime ignores SIGPIPE, and what is ignored stays so in the container's process; what is caught does not.
-        let signals = FORWARDED.into_iter().chain([SIGCHLD, SIGWINCH, SIGPIPE]);
+        let forwarded = SIGNALS.into_iter().flatten().filter(|&signal| is_forwarded(signal));
+        let signals = forwarded.chain([SIGCHLD, SIGWINCH, SIGPIPE]);
         Ok(Self { delivery: SignalDelivery::with_pipe(read, write, SignalOnly, signals)? })
     }
 
@@ -65,7 +70,7 @@ impl Signals {
 
 /// Whether a signal is passed on to the container.
 pub(crate) fn is_forwarded(signal: i32) -> bool {
-    FORWARDED.contains(&signal)
+    !OURS.contains(&signal)
 }
 
 /// Waits until a descriptor is readable or the deadline has passed; tells which.

@@ -5,9 +5,10 @@ use std::{io, time::Duration};
 use anyhow::Context;
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
-    process::{Pid, Signal, WaitOptions, kill_process, waitpid},
+    process::{Pid, WaitOptions, waitpid},
 };
 use signal_hook::consts::signal::SIGWINCH;
+use sysbox::linux::process::send_signal;
 
 use super::{Signals, signals::is_forwarded, terminal::Terminal};
 use crate::exit::code_of_signal;
@@ -24,7 +25,7 @@ pub(crate) fn supervise(
         for signal in signals.pending() {
             match (signal, &terminal) {
                 (SIGWINCH, Some(terminal)) => terminal.resize()?,
-                (signal, _) if is_forwarded(signal) => forward(init, signal)?,
+                (signal, _) if is_forwarded(signal) => send_signal(init, signal)?,
                 _ => {}
             }
         }
@@ -47,14 +48,6 @@ fn wait_for_signal(signals: &Signals) -> io::Result<()> {
     match poll(&mut [PollFd::new(signals.descriptor(), PollFlags::IN)], Some(&limit)) {
         Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
         Err(e) => Err(e.into()),
-    }
-}
-
-fn forward(init: Pid, signal: i32) -> anyhow::Result<()> {
-    let Some(signal) = Signal::from_named_raw(signal) else { return Ok(()) };
-    match kill_process(init, signal) {
-        Ok(()) | Err(rustix::io::Errno::SRCH) => Ok(()),
-        Err(e) => Err(e).with_context(|| format!("cannot pass signal {signal:?} on to the container")),
     }
 }
 

@@ -15,7 +15,7 @@ use std::{
 use anyhow::{Context, bail};
 use rustix::{
     event::{PollFd, PollFlags, poll},
-    io::IoSliceMut,
+    io::{IoSliceMut, ioctl_fionbio},
     net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg},
     termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize},
 };
@@ -51,11 +51,10 @@ impl Console {
             bail!("the container did not hand its terminal out within {PATIENCE:?}");
         }
         let (stream, _) = self.listener.accept().context("cannot accept the container's terminal")?;
-        let terminal = Terminal {
-            master: File::from(receive_one(&stream)?),
-            ours: OurTerminal::make_raw()?,
-            input: true,
-        };
+        let master = File::from(receive_one(&stream)?);
+        // Input that the container does not read must not keep us from its signals and its end.
+        ioctl_fionbio(&master, true).context("cannot use the container's terminal")?;
+        let terminal = Terminal { master, ours: OurTerminal::make_raw()?, input: Some(Vec::new()) };
         terminal.resize()?;
         Ok(terminal)
     }
@@ -85,8 +84,8 @@ fn receive_one(stream: &UnixStream) -> anyhow::Result<OwnedFd> {
 pub(crate) struct Terminal {
     master: File,
     ours: Option<OurTerminal>,
-    /// Whether there is more to come on standard input.
-    input: bool,
+    /// What was read from standard input and not taken by the container yet; `None` once standard input has ended.
+    input: Option<Vec<u8>>,
 }
 
 impl Terminal {
@@ -102,24 +101,28 @@ impl Terminal {
     /// Waits for input, output or a signal, and passes on what is there.
     pub(crate) fn pass_on(&mut self, signals: &UnixStream) -> anyhow::Result<()> {
         let stdin = io::stdin();
-        let input = if self.input { PollFlags::IN } else { PollFlags::empty() };
-        let mut fds = [
-            PollFd::new(signals, PollFlags::IN),
-            PollFd::new(&self.master, PollFlags::IN),
-            PollFd::new(&stdin, input),
-        ];
+        let waiting = self.input.as_ref().is_some_and(|input| !input.is_empty());
+        let wanted = if waiting { PollFlags::IN | PollFlags::OUT } else { PollFlags::IN };
+        let mut fds = vec![PollFd::new(signals, PollFlags::IN), PollFd::new(&self.master, wanted)];
+        // One that has ended would always be ready.
+        if self.input.is_some() && !waiting {
+            fds.push(PollFd::new(&stdin, PollFlags::IN));
+        }
         match poll(&mut fds, None) {
             Ok(_) => {}
             Err(rustix::io::Errno::INTR) => return Ok(()),
             Err(e) => return Err(e).context("cannot wait for the terminal"),
         }
-        let [_, output, input] = fds.map(|fd| fd.revents());
-        if self.input && !input.is_empty() {
-            self.input = self.pass_input()?;
+        let master = fds[1].revents();
+        if fds.get(2).is_some_and(|stdin| !stdin.revents().is_empty()) {
+            self.read_input()?;
         }
-        if output.contains(PollFlags::IN) {
+        if waiting && master.contains(PollFlags::OUT) {
+            self.write_input()?;
+        }
+        if master.contains(PollFlags::IN) {
             self.pass_output()?;
-        } else if output.contains(PollFlags::HUP) {
+        } else if master.contains(PollFlags::HUP) {
             // Every process has closed it; what is left is that the init process ends.
             wait_readable(signals, Instant::now() + Duration::from_millis(100))?;
         }
@@ -132,13 +135,25 @@ impl Terminal {
         Ok(())
     }
 
-    /// Tells whether there may be more.
-    fn pass_input(&mut self) -> anyhow::Result<bool> {
+    fn read_input(&mut self) -> anyhow::Result<()> {
         let mut buffer = [0; 8192];
         let count =
             rustix::io::read(io::stdin().as_fd(), &mut buffer).context("cannot read standard input")?;
-        self.master.write_all(&buffer[..count]).context("cannot write to the container's terminal")?;
-        Ok(count > 0)
+        self.input = (count > 0).then(|| buffer[..count].to_vec());
+        self.write_input()
+    }
+
+    /// Writes as much of the input as the container's terminal takes.
+    fn write_input(&mut self) -> anyhow::Result<()> {
+        let Some(input) = self.input.as_mut().filter(|input| !input.is_empty()) else { return Ok(()) };
+        match self.master.write(input) {
+            Ok(count) => drop(input.drain(..count)),
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+            // Nobody has it open any more.
+            Err(e) if is_hung_up(&e) => self.input = None,
+            Err(e) => return Err(e).context("cannot write to the container's terminal"),
+        }
+        Ok(())
     }
 
     /// Tells whether there may be more.
@@ -146,8 +161,7 @@ impl Terminal {
         let mut buffer = [0; 8192];
         let count = match self.master.read(&mut buffer) {
             Ok(count) => count,
-            // A terminal that nobody has open any more reads as an I/O error.
-            Err(e) if e.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error()) => 0,
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock || is_hung_up(&e) => 0,
             Err(e) => return Err(e).context("cannot read the container's terminal"),
         };
         let mut stdout = io::stdout().lock();
@@ -157,6 +171,11 @@ impl Terminal {
             .context("cannot write standard output")?;
         Ok(count > 0)
     }
+}
+
+/// A terminal that nobody has open any more reads and writes as an I/O error.
+fn is_hung_up(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error())
 }
 
 /// Our terminal in raw mode: every key goes to the container. It is as it was again when this is dropped.

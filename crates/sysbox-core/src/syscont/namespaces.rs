@@ -14,12 +14,19 @@ const REQUIRED: [(LinuxNamespaceType, &str); 5] = [
     (LinuxNamespaceType::Network, "network"),
 ];
 
-/// Checks that a spec asks for the namespaces without which a system container would see the host's.
+/// Checks that a spec asks for the namespaces without which a system container would see the host's, and for none twice.
 ///
 /// # Errors
-/// [`SpecError`] naming those of pid, ipc, uts, mount and network that it does not ask for.
+/// [`SpecError`] naming those of pid, ipc, uts, mount and network that it does not ask for, or the one it has twice.
 pub fn require_namespaces(spec: &Spec) -> Result<(), SpecError> {
     let namespaces = super::check::linux(spec)?.namespaces().as_deref().unwrap_or_default();
+    for (nth, namespace) in namespaces.iter().enumerate() {
+        // Who takes the first and who takes the last of two would not mean the same container.
+        if has(&namespaces[..nth], namespace.typ()) {
+            let found = format!("with {} twice", namespace.typ());
+            return Err(SpecError::new("linux.namespaces", found, "each type can be given once"));
+        }
+    }
     let missing: Vec<_> =
         REQUIRED.into_iter().filter(|&(kind, _)| !has(namespaces, kind)).map(|(_, name)| name).collect();
     if missing.is_empty() {
@@ -126,6 +133,13 @@ mod tests {
         let error = complete_namespaces(&mut spec(r#"{"type":"pid"},{"type":"mount"}"#), None, &host(true))
             .expect_err("incomplete");
         assert_eq!((error.field, error.found.as_str()), ("linux.namespaces", "without ipc, uts, network"));
+    }
+
+    #[test]
+    fn a_type_that_is_given_twice_is_refused() {
+        let twice = format!(r#"{FIVE},{{"type":"user"}},{{"type":"user","path":"/proc/1/ns/user"}}"#);
+        let error = require_namespaces(&spec(&twice)).expect_err("twice");
+        assert_eq!((error.field, error.found.as_str()), ("linux.namespaces", "with user twice"));
     }
 
     #[test]

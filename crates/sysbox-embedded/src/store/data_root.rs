@@ -3,13 +3,14 @@
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
     io,
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
 use rustix::{
     fs::{CWD, RenameFlags, renameat_with},
     io::Errno,
+    process::geteuid,
 };
 use sysbox_core::AbsPath;
 
@@ -24,9 +25,13 @@ impl DataRoot {
         let path = path.as_path();
         let failed = |source| OpenError::DataRoot { path: path.to_owned(), source };
         DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed)?;
-        let mode = fs::metadata(path).map_err(failed)?.permissions().mode() & 0o7777;
+        let found = fs::metadata(path).map_err(failed)?;
+        let mode = found.permissions().mode() & 0o7777;
         if mode & 0o022 != 0 {
             return Err(OpenError::DataRootOpen { path: path.to_owned(), mode });
+        }
+        if found.uid() != geteuid().as_raw() {
+            return Err(OpenError::DataRootOfAnother { path: path.to_owned(), owner: found.uid() });
         }
         Ok(Self(path.to_owned()))
     }

@@ -1,3 +1,5 @@
+//! What the host says, by fixtures of its files.
+
 use super::*;
 use std::fs;
 

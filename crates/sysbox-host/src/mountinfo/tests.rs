@@ -1,3 +1,5 @@
+//! Lines of mountinfo as kernels write them, and any others.
+
 use super::*;
 use proptest::prelude::*;
 

@@ -1,3 +1,5 @@
+//! What overlayfs shows of its layers is what they are, whatever their names.
+
 use super::*;
 use proptest::prelude::*;
 
