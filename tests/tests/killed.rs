@@ -318,3 +318,34 @@ fn while_the_state_file_of_libcontainer_was_written() {
         }
     }
 }
+
+#[test]
+fn what_is_a_living_processes_is_not_undone_under_it() {
+    let victim = Victim::new(Kind::Ext4, "reference", 10);
+    let id = victim.id();
+    let parent = format!("{id}-frozen");
+    let bundle = Bundle::new(&victim.ground.bundle(), victim.ground.rootfs(), "sleep 1000 & echo up; wait")
+        .with("/linux/cgroupsPath", format!("/{parent}/child").into());
+    let mut run = Running::start(victim.site.run(&bundle, &id).args(["--shift-policy", "reference"]));
+    assert_eq!(run.line(), "up");
+    // A process in a frozen cgroup of version 1 does not end before it is thawed; one of version 2 does.
+    let freezer = Path::new("/sys/fs/cgroup/freezer").join(&parent).join("freezer.state");
+    let stays = freezer.exists();
+    if stays {
+        fs::write(&freezer, "FROZEN").expect("frozen");
+    }
+    run.kill();
+    let ids = victim.site.row(&id)["uids"].clone();
+    let outcome = victim.site.delete(&id);
+    if stays {
+        fs::write(&freezer, "THAWED").expect("thawed");
+        outcome.failure(1, &["do not end", &id]);
+        assert!(victim.shifted() > 0, "the rootfs is still the container's");
+        assert_eq!(victim.site.row(&id)["uids"], ids, "and so are its ids");
+        assert_eq!(victim.site.delete(&id).code(), 0);
+    } else {
+        outcome.success();
+    }
+    victim.site.assert_nothing_left("after the processes have ended");
+    victim.before.assert_same(&Snapshot::of(victim.ground.rootfs()).without_links(), "at the end");
+}
