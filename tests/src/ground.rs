@@ -126,7 +126,19 @@ impl Mounted {
     /// # Panics
     /// When it cannot be mounted.
     pub fn read_only(at: &Path) -> Self {
-        mount("tmpfs", at, "tmpfs", MountFlags::RDONLY, None).expect("root may");
+        Self::with(at, MountFlags::RDONLY)
+    }
+
+    /// An empty tmpfs.
+    ///
+    /// # Panics
+    /// When it cannot be mounted.
+    pub fn writable(at: &Path) -> Self {
+        Self::with(at, MountFlags::empty())
+    }
+
+    fn with(at: &Path, flags: MountFlags) -> Self {
+        mount("tmpfs", at, "tmpfs", flags, None).expect("root may");
         Self(at.to_owned())
     }
 }

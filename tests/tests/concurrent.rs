@@ -120,3 +120,18 @@ fn of_many_that_want_the_same_name_at_once_each_gets_it_or_is_told_that_it_is_in
     assert!(done > 0, "nobody got the name");
     site.assert_nothing_left("after all");
 }
+
+#[test]
+fn an_overlay_that_can_be_written_is_one_containers_at_a_time() {
+    let site = Site::new(2);
+    let ground = Ground::new(Kind::Overlay, busybox);
+    let bundle = Bundle::new(&ground.bundle(), ground.rootfs(), "echo up; cat");
+    let mut first = Running::start(&mut site.run(&bundle, &site.id("a")));
+    assert_eq!(first.line(), "up");
+    let rootfs = ground.rootfs().display().to_string();
+    finish(&mut site.run(&bundle, &site.id("b"))).failure(1, &[&rootfs, &site.id("a")]);
+    first.send("still here\n");
+    assert_eq!(first.line(), "still here");
+    assert_eq!(first.end().code(), 0);
+    site.assert_nothing_left("after the first has ended");
+}

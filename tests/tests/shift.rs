@@ -6,7 +6,7 @@
 use std::{fs, os::unix::fs::MetadataExt, path::Path};
 
 use sysbox_tests::{
-    Bundle, Ground, Kind, Running, Site, Snapshot, busybox, finish, furnish, shift_owners, uid_map,
+    Bundle, Ground, Kind, Mounted, Running, Site, Snapshot, busybox, finish, furnish, shift_owners, uid_map,
 };
 
 const SCRIPT: &str = "cat /proc/self/uid_map /proc/self/gid_map
@@ -170,4 +170,23 @@ fn tmpfs_that_the_containers_root_owns_is_not_shifted() {
 #[test]
 fn overlayfs_that_the_containers_root_owns_is_not_shifted() {
     own_rootfs_is_not_shifted(Kind::Overlay);
+}
+
+#[test]
+fn what_is_mounted_below_a_rootfs_is_left_out_whatever_the_shift() {
+    for policy in ["prefer-id-mapped", "reference"] {
+        let site = Site::new(1);
+        let ground = Ground::new(Kind::Ext4, |rootfs| {
+            busybox(rootfs);
+            fs::create_dir(rootfs.join("below")).expect("made");
+        });
+        let below = Mounted::writable(&ground.rootfs().join("below"));
+        fs::write(ground.rootfs().join("below/file"), "").expect("written");
+        let bundle = Bundle::new(&ground.bundle(), ground.rootfs(), "ls /below; echo done");
+        let outcome = finish(site.run(&bundle, &site.id("a")).args(["--shift-policy", policy]));
+        assert_eq!(outcome.success(), "done\n", "{policy}");
+        assert!(ground.rootfs().join("below/file").exists(), "it is still mounted");
+        drop(below);
+        site.assert_nothing_left(policy);
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::{
     fs, io,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
@@ -20,6 +21,8 @@ pub(crate) struct Bundle {
     pub(crate) spec: Spec,
     /// The root directory.
     pub(crate) rootfs: AbsPath,
+    /// Its device and inode: a path can name another directory in another mount namespace.
+    pub(crate) rootfs_identity: (u64, u64),
 }
 
 /// Why a bundle cannot be run.
@@ -59,7 +62,10 @@ impl Bundle {
         if spec.process().is_none() {
             return Err(SpecError::new("process", "missing", "a container to be run needs a process"));
         }
-        Ok(Self { dir, spec, rootfs })
+        let identity = fs::metadata(&rootfs).map(|rootfs| (rootfs.dev(), rootfs.ino()));
+        let rootfs_identity =
+            identity.map_err(|e| SpecError::new("root.path", format!("{rootfs}"), e.to_string()))?;
+        Ok(Self { dir, spec, rootfs, rootfs_identity })
     }
 }
 

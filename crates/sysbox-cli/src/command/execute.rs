@@ -4,7 +4,8 @@ use std::{process::ExitCode, time::SystemTime};
 
 use anyhow::{Context, bail};
 use sysbox::{
-    AbsPath, Backend, BackendUrl, ContainerId, IdMappings, Sysbox, blocking::wait, shift::Policy, syscont,
+    AbsPath, Backend, BackendUrl, ContainerId, ErrorKind, IdMappings, Sysbox, blocking::wait, shift::Policy,
+    syscont,
 };
 
 use crate::{
@@ -56,14 +57,14 @@ pub(crate) fn execute(
     let backend = timings.step("open the backend", || job.wiring.open())?;
     let claim = claim(job, timings)?;
     let mut sysbox = Sysbox::new(job.id.clone(), backend.ports());
-    let (mut record, cgroup) = match begin(job, &claim) {
-        Ok(begun) => begun,
-        Err(error) => return Err(remove(claim, error)),
+    let mut record = match begin(job, &claim) {
+        Ok(record) => record,
+        Err(error) => return Err(give_up(error, || Ok(claim.remove()?))),
     };
-    // A container that the manager refuses is another's: nothing of it may be touched.
+    // A container that the manager refuses may be another's: nothing of it is touched, only what was made just now.
     if let Err(error) = timings.step("register", || register(&mut sysbox, job.bundle)) {
-        cgroup.remove_empty();
-        return Err(remove(claim, error));
+        let (cgroup, topmost) = record.cgroups()?;
+        return Err(give_up(error, || cgroup.remove(&topmost).and_then(|()| Ok(claim.remove()?))));
     }
     let outcome = live(job, &mut sysbox, &claim, &mut record, &mut signals, timings, started);
     match (outcome, clean_up(claim, &record, &mut sysbox, timings)) {
@@ -95,16 +96,16 @@ fn claim(job: &Job<'_>, timings: &mut Timings) -> anyhow::Result<Claim> {
     Ok(containers.claim(job.id)?)
 }
 
-/// Gives up a container for which nothing was done yet.
-fn remove(claim: Claim, error: anyhow::Error) -> anyhow::Error {
-    if let Err(further) = claim.remove() {
-        tracing::error!(error = format!("{:#}", anyhow::Error::new(further)), "cleaning up failed too");
+/// Undoes what was done so far; the error that made it necessary is the one that counts.
+fn give_up(error: anyhow::Error, undo: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Error {
+    if let Err(further) = undo() {
+        tracing::error!(error = format!("{further:#}"), "cleaning up failed too");
     }
     error
 }
 
 /// Writes the record, before anything is done, and claims the cgroup.
-fn begin(job: &Job<'_>, claim: &Claim) -> anyhow::Result<(Record, Cgroup)> {
+fn begin(job: &Job<'_>, claim: &Claim) -> anyhow::Result<Record> {
     let cgroup = Cgroup::of(job.id, &job.bundle.spec)?;
     for other in job.wiring.containers.list()? {
         let others = other.cgroups()?.0;
@@ -120,11 +121,16 @@ fn begin(job: &Job<'_>, claim: &Claim) -> anyhow::Result<(Record, Cgroup)> {
     cgroup.claim()?;
     record.cgroups_claimed = true;
     claim.save(&record)?;
-    Ok((record, cgroup))
+    Ok(record)
 }
 
 fn register(sysbox: &mut Sysbox, bundle: &Bundle) -> anyhow::Result<()> {
-    wait(sysbox.mgr.register(&bundle.spec))?;
+    if let Err(error) = wait(sysbox.mgr.register(&bundle.spec)) {
+        let is_anothers = error.port_error().is_none_or(|port| port.kind == ErrorKind::AlreadyExists);
+        // Any other failure may have come after the manager had taken it.
+        let undo = || if is_anothers { Ok(()) } else { Ok(wait(sysbox.purge())?) };
+        return Err(give_up(error.into(), undo));
+    }
     if !sysbox.fs.enabled() {
         tracing::debug!("the backend has no sysbox-fs: the container sees the kernel's own /proc and /sys");
     }

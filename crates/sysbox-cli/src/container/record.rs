@@ -22,6 +22,8 @@ pub(crate) struct Record {
     pub(crate) backend: String,
     pub(crate) bundle: String,
     pub(crate) rootfs: String,
+    /// Device and inode of the rootfs.
+    pub(crate) rootfs_identity: (u64, u64),
     /// Its cgroup, from the root of each hierarchy.
     cgroups_path: String,
     /// The topmost cgroup that was made for it, itself or one above it.
@@ -66,6 +68,7 @@ impl Record {
             backend: backend.to_string(),
             bundle: bundle.dir.to_string(),
             rootfs: bundle.rootfs.to_string(),
+            rootfs_identity: bundle.rootfs_identity,
             cgroups_path: cgroup.path().to_owned(),
             cgroups_made: cgroup.topmost_missing().path().to_owned(),
             cgroups_claimed: false,

@@ -66,8 +66,7 @@ pub(crate) fn prepare(
     tracing::info!(id = %claim.id, uids = %ids.uids, gids = %ids.gids, rootfs = %shift.rootfs, binds = %shift.bind_mounts);
     signals.check()?;
 
-    let rootfs =
-        rootfs::give(&bundle.rootfs, &claim.id, ids, shift.rootfs, &wiring.containers, mounts, timings)?;
+    let rootfs = rootfs::give(ground, ids, shift.rootfs, timings)?;
     signals.check()?;
     timings.step("attach bind mounts", || {
         binds::give(&mut spec, &bundle.dir, ids, shift.bind_mounts, host, mounts)

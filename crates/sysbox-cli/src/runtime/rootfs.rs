@@ -5,8 +5,9 @@ use std::fs::File;
 use anyhow::{Context, bail};
 use rustix::fs::{FlockOperation, flock};
 use sysbox::{
-    AbsPath, ContainerId, IdMappings, ShiftType,
+    AbsPath, ContainerId, HostPort, IdMappings, ShiftType,
     linux::{
+        LinuxHost,
         chown::{self, ChownError},
         overlay, rootfs as idmapped,
     },
@@ -14,11 +15,13 @@ use sysbox::{
 };
 
 use super::{
-    mounts::{PrivateMounts, Submounts, bind},
+    Ground,
+    mounts::{Submounts, bind},
     progress::with_bar,
 };
 use crate::{
-    container::{Containers, Status},
+    bundle::Bundle,
+    container::{Containers, Record, Status},
     timings::Timings,
 };
 
@@ -32,26 +35,24 @@ pub(crate) struct Rootfs {
 
 /// Makes the owners in a rootfs right for a container with these ids, and attaches it.
 pub(crate) fn give(
-    rootfs: &AbsPath,
-    id: &ContainerId,
+    ground: Ground<'_>,
     ids: TreeIds,
     shift: ShiftType,
-    containers: &Containers,
-    mounts: &PrivateMounts,
     timings: &mut Timings,
 ) -> anyhow::Result<Rootfs> {
+    let Ground { bundle, claim, wiring, mounts, .. } = ground;
+    let (rootfs, id, containers) = (&bundle.rootfs, &claim.id, &wiring.containers);
     let wanted = (shift == ShiftType::Chown).then_some(ids);
-    let exclusively = wanted.is_some() || chown::record(rootfs)?.is_some();
+    let exclusively =
+        wanted.is_some() || chown::record(rootfs)?.is_some() || has_upper_layer(&wiring.host, rootfs)?;
     let Some(lock) = lock(rootfs, exclusively)? else {
-        require_not_in_use(rootfs, id, containers)?;
-        bail!(
-            "rootfs {rootfs} is in use by another container, and one of the two has it chowned; give each its own"
-        );
+        require_not_in_use(bundle, id, containers)?;
+        bail!("rootfs {rootfs} is in use by another container; give each its own");
     };
     // Read again, since only now nobody else can change it.
     let plan = tree::plan(chown::record(rootfs)?.as_ref(), wanted);
     if exclusively {
-        require_not_in_use(rootfs, id, containers)?;
+        require_not_in_use(bundle, id, containers)?;
     } else if plan != tree::TreePlan::default() {
         bail!("rootfs {rootfs} is being chowned by another container; give each its own");
     }
@@ -74,10 +75,16 @@ pub(crate) fn give(
             Ok(idmapped::attach_idmapped(rootfs, &attached, &scratch, &uids, &gids)?)
         }
         ShiftType::NoShift | ShiftType::Chown | ShiftType::Shiftfs => {
-            bind(rootfs, &attached, Submounts::Taken)
+            bind(rootfs, &attached, Submounts::Left)
         }
     })?;
     Ok(Rootfs { attached, _lock: lock })
+}
+
+/// Whether it is an overlay that can be written, which one container at a time can have: each would be given an overlay of its
+/// own over the same upper layer.
+fn has_upper_layer(host: &LinuxHost, rootfs: &AbsPath) -> anyhow::Result<bool> {
+    Ok(host.overlay_layers(rootfs)?.is_some_and(|layers| layers.upper.is_some()))
 }
 
 /// Undoes what was done to a rootfs for this container: its chown, if it was chowned, and that an overlay mounted there does
@@ -101,11 +108,11 @@ pub(crate) fn take_back(rootfs: &AbsPath, id: &ContainerId) -> anyhow::Result<()
 }
 
 /// Refuses to change owners under a container that is alive, also one whose runtime, and the lock with it, is gone.
-fn require_not_in_use(rootfs: &AbsPath, id: &ContainerId, containers: &Containers) -> anyhow::Result<()> {
-    let path = rootfs.to_string();
-    let mut others =
-        containers.list()?.into_iter().filter(|other| other.id != id.as_str() && other.rootfs == path);
+fn require_not_in_use(bundle: &Bundle, id: &ContainerId, containers: &Containers) -> anyhow::Result<()> {
+    let uses_it = |other: &Record| other.id != id.as_str() && other.rootfs_identity == bundle.rootfs_identity;
+    let mut others = containers.list()?.into_iter().filter(uses_it);
     if let Some(other) = others.find(|other| other.status() != Status::Stopped) {
+        let rootfs = &bundle.rootfs;
         bail!("rootfs {rootfs} is in use by container {}; give this one a rootfs of its own", other.id);
     }
     Ok(())
