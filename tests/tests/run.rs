@@ -178,3 +178,13 @@ fn the_programs_signals_are_as_those_of_any_program_that_we_start() {
     let outside = finish(Command::new("cat").arg("/proc/self/status")).success();
     assert_eq!(signals(&inside), signals(&outside));
 }
+
+#[test]
+fn the_loopback_interface_is_up() {
+    let site = Site::new(1);
+    let ground = Ground::new(Kind::Tmpfs, busybox);
+    let bundle = Bundle::new(&ground.bundle(), ground.rootfs(), "ip link show lo; exit 0");
+    let outcome = finish(&mut site.run(&bundle, &site.id("a"))).success();
+    assert!(outcome.contains("LOOPBACK,UP"), "{outcome}");
+    site.assert_nothing_left("after the run");
+}

@@ -63,3 +63,12 @@ fn the_program_has_a_terminal_also_where_we_have_none() {
     assert_eq!((outcome.code(), outcome.stdout.as_str()), (6, "has one\r\n"), "{outcome:?}");
     site.assert_nothing_left("after the run");
 }
+
+#[test]
+fn the_end_of_our_input_is_told_to_the_program() {
+    let (site, _ground, bundle) = stage("cat; echo ended; exit 6");
+    let outcome = finish(&mut site.run(&bundle, &site.id("a")));
+    assert_eq!(outcome.code(), 6, "{outcome:?}");
+    assert!(outcome.stdout.ends_with("ended\r\n"), "{outcome:?}");
+    site.assert_nothing_left("after the run");
+}

@@ -21,6 +21,10 @@ pub(crate) enum Command {
     /// Say whether this host can run system containers, and what would mend it.
     Check(CheckArgs),
     /// Run a bundle as a system container, wait for it, and leave nothing behind.
+    ///
+    /// Exits with the code of the container's program, 128 and the number of a signal that ended it, or 1 where it could not be
+    /// run. Signals are passed on to the program. With `process.terminal` it has a terminal of its own, joined to standard input
+    /// and output.
     Run(RunArgs),
     /// Show the containers below the data root.
     List(ListArgs),
@@ -39,7 +43,8 @@ pub(crate) struct WiringArgs {
     /// The directory that holds the state of containers [default: /var/lib/sysbox-embedded].
     #[arg(long, value_name = "DIR")]
     pub(crate) data_root: Option<PathBuf>,
-    /// Ids for containers, in place of those that /etc/subuid and /etc/subgid give to the user sysbox.
+    /// Ids for containers, in place of those that /etc/subuid and /etc/subgid give to the user sysbox. Each container gets
+    /// 65536 of them that begin at a multiple of 65536.
     #[arg(long, value_name = "FIRST:COUNT")]
     pub(crate) subid_range: Option<IdRange>,
 }

@@ -6,8 +6,6 @@
 #![expect(clippy::expect_used, reason = "without what it needs the bench has nothing to report")]
 
 use std::{
-    cell::RefCell,
-    collections::BTreeMap,
     ffi::{CStr, CString},
     fs::{self, File},
     os::fd::{AsFd, BorrowedFd},
@@ -26,35 +24,46 @@ const FILES: u32 = 99;
 const INODES: u32 = 1 + DIRECTORIES * (1 + FILES);
 const FIRST: u32 = 1_000_000;
 
-/// The times of each way.
-type Times = RefCell<BTreeMap<&'static str, Vec<Duration>>>;
+/// How often each way is timed for the comparison.
+const ROUNDS: usize = 15;
 
 fn main() {
     assert!(rustix::process::geteuid().is_root(), "changing owners needs root; run the bench as root");
     let place = tempfile::tempdir().expect("a directory for temporary files");
     let root = place.path().join("tree");
     make_tree(&root);
-    let times = Times::default();
+    compare(&root);
     let mut criterion = Criterion::default().sample_size(10).configure_from_args();
     let mut group = criterion.benchmark_group(format!("chown of {INODES} inodes"));
     for (name, chown) in WAYS {
         // Each way starts from and comes back to owners that the others can start from.
         chown(&root, 0);
         group.bench_function(name, |bencher| {
-            bencher.iter_custom(|iterations| {
-                let spent = (0..iterations).map(|_| there_and_back(&root, chown)).sum();
-                times
-                    .borrow_mut()
-                    .entry(name)
-                    .or_default()
-                    .push(spent / u32::try_from(iterations).unwrap_or(1));
-                spent
-            });
+            bencher.iter_custom(|iterations| (0..iterations).map(|_| there_and_back(&root, chown)).sum());
         });
     }
     group.finish();
     criterion.final_summary();
-    print_ratios(&times.into_inner());
+}
+
+/// Times the ways in turn, so that whatever else the machine does falls on all of them, and prints how they compare.
+#[expect(clippy::print_stdout, reason = "it is what the bench is run for")]
+fn compare(root: &Path) {
+    let mut times = WAYS.map(|_| Vec::with_capacity(ROUNDS));
+    for _ in 0..ROUNDS {
+        for ((_, chown), times) in WAYS.into_iter().zip(&mut times) {
+            times.push(there_and_back(root, chown));
+        }
+    }
+    let medians = times.map(|mut times| {
+        times.sort();
+        times[ROUNDS / 2]
+    });
+    for ((name, _), time) in WAYS.into_iter().zip(medians) {
+        let rate = f64::from(INODES) / time.as_secs_f64();
+        let ratio = time.as_secs_f64() / medians[0].as_secs_f64();
+        println!("{name:<27} {time:>9.1?} {rate:>10.0} inodes/s, {ratio:.2} times the time of {OURS}");
+    }
 }
 
 /// Gives everything in the tree to this id, from 0 or from [`FIRST`].
@@ -121,20 +130,5 @@ fn make_tree(root: &Path) {
         for file in 0..FILES {
             File::create(directory.join(format!("file-{file}"))).expect("a new file");
         }
-    }
-}
-
-#[expect(clippy::print_stdout, reason = "it is what the bench is run for")]
-fn print_ratios(times: &BTreeMap<&'static str, Vec<Duration>>) {
-    let median = |name| {
-        let mut times: Vec<Duration> = times.get(name)?.clone();
-        times.sort();
-        times.get(times.len() / 2).copied()
-    };
-    let Some(ours) = median(OURS) else { return };
-    for (name, time) in WAYS.into_iter().filter_map(|(name, _)| Some((name, median(name)?))) {
-        let rate = f64::from(INODES) / time.as_secs_f64();
-        let ratio = time.as_secs_f64() / ours.as_secs_f64();
-        println!("{name:<27} {time:>9.1?} {rate:>10.0} inodes/s, {ratio:.2} times the time of {OURS}");
     }
 }

@@ -20,6 +20,7 @@ mod userns;
 pub mod chown;
 pub mod idmap;
 pub mod mount_namespace;
+pub mod network;
 pub mod overlay;
 pub mod process;
 pub mod rootfs;

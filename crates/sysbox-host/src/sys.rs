@@ -162,3 +162,22 @@ pub(crate) fn kill(process: rustix::process::Pid, signal: i32) -> io::Result<()>
     let result = unsafe { libc::kill(process.as_raw_nonzero().get(), signal) };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
+
+/// Brings a network interface of the calling thread's network namespace up (`netdevice(7)`).
+pub(crate) fn bring_up(socket: BorrowedFd<'_>, interface: &std::ffi::CStr) -> io::Result<()> {
+    // SAFETY: `ifreq` is made of integers and unions of integers alone, of which 0 is a value.
+    let mut request: libc::ifreq = unsafe { mem::zeroed() };
+    for (to, from) in request.ifr_name.iter_mut().zip(interface.to_bytes()).take(libc::IFNAMSIZ - 1) {
+        *to = from.cast_signed();
+    }
+    let call = |number, request: &mut libc::ifreq| {
+        // SAFETY: both requests read and write an `ifreq`, which is what is passed.
+        let result = unsafe { libc::ioctl(socket.as_raw_fd(), number, &raw mut *request) };
+        if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    };
+    call(libc::SIOCGIFFLAGS, &mut request)?;
+    // SAFETY: SIOCGIFFLAGS has written the flags.
+    let flags = unsafe { request.ifr_ifru.ifru_flags };
+    request.ifr_ifru.ifru_flags = flags | i16::try_from(libc::IFF_UP).unwrap_or(1);
+    call(libc::SIOCSIFFLAGS, &mut request)
+}

@@ -43,7 +43,10 @@ fn claim(wiring: &Wiring, id: &ContainerId, force: bool) -> anyhow::Result<Optio
     let deadline = Instant::now() + PATIENCE;
     loop {
         match wiring.containers.claim_existing(id) {
-            Err(ClaimError::InUse { .. }) if force && Instant::now() < deadline => {}
+            Err(ClaimError::InUse { .. }) if !force => {
+                bail!("container {id} is running; end it: sysbox delete --force {id}")
+            }
+            Err(ClaimError::InUse { .. }) if Instant::now() < deadline => {}
             outcome => return Ok(outcome?),
         }
         // A runtime that has no record yet, or whose container has no process yet, will have.

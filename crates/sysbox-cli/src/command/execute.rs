@@ -4,8 +4,8 @@ use std::{process::ExitCode, time::SystemTime};
 
 use anyhow::{Context, bail};
 use sysbox::{
-    AbsPath, Backend, BackendUrl, ContainerId, ErrorKind, IdMappings, Sysbox, blocking::wait, shift::Policy,
-    syscont,
+    AbsPath, Backend, BackendUrl, ContainerId, ErrorKind, IdMappings, Sysbox, blocking::wait,
+    linux::network::bring_loopback_up, shift::Policy, syscont,
 };
 
 use crate::{
@@ -155,6 +155,9 @@ fn live(
     let mut created = timings.step("create the container", || create(claim, &prepared, console.as_ref()))?;
     record.init = Some(created.init);
     claim.save(record)?;
+    if syscont::netns(&prepared.spec)?.is_none() {
+        bring_loopback_up(&AbsPath::new(format!("/proc/{}/ns/net", created.init.pid))?)?;
+    }
     let terminal = console.map(Console::accept).transpose()?;
     timings.step("update", || update(sysbox, &prepared, created.init))?;
     signals.check()?;

@@ -23,6 +23,9 @@ use sysbox::AbsPath;
 
 use super::signals::wait_readable;
 
+/// Control-D, by which a terminal in its usual mode tells the end of input (`termios(3)`, `VEOF`).
+const END_OF_INPUT: u8 = 4;
+
 /// How long the container gets to make its terminal.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -139,7 +142,14 @@ impl Terminal {
         let mut buffer = [0; 8192];
         let count =
             rustix::io::read(io::stdin().as_fd(), &mut buffer).context("cannot read standard input")?;
-        self.input = (count > 0).then(|| buffer[..count].to_vec());
+        if count == 0 {
+            // What a person would type to say so; a program that waits for input would else wait for ever.
+            self.input = Some(vec![END_OF_INPUT]);
+            self.write_input()?;
+            self.input = None;
+            return Ok(());
+        }
+        self.input = Some(buffer[..count].to_vec());
         self.write_input()
     }
 
