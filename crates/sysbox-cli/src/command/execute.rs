@@ -116,7 +116,7 @@ fn begin(job: &Job<'_>, claim: &Claim) -> anyhow::Result<Record> {
     let created =
         SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).context("the clock is before 1970")?;
     let this = ProcessId::current().context("this process is not in /proc; is it mounted?")?;
-    let mut record = Record::new(job.id, job.wiring.url(), job.bundle, &cgroup, this, created.as_secs());
+    let mut record = Record::new(job.id, job.wiring.url(), job.bundle, &cgroup, this, created.as_secs())?;
     claim.save(&record)?;
     cgroup.claim()?;
     record.cgroups_claimed = true;

@@ -61,8 +61,8 @@ impl Record {
         cgroup: &Cgroup,
         runtime: ProcessId,
         created: u64,
-    ) -> Self {
-        Self {
+    ) -> anyhow::Result<Self> {
+        Ok(Self {
             version: VERSION,
             id: id.to_string(),
             backend: backend.to_string(),
@@ -70,12 +70,12 @@ impl Record {
             rootfs: bundle.rootfs.to_string(),
             rootfs_identity: bundle.rootfs_identity,
             cgroups_path: cgroup.path().to_owned(),
-            cgroups_made: cgroup.topmost_missing().path().to_owned(),
+            cgroups_made: cgroup.topmost_missing()?.path().to_owned(),
             cgroups_claimed: false,
             created,
             runtime,
             init: None,
-        }
+        })
     }
 
     /// Its cgroup, and the topmost one that was made for it.

@@ -72,10 +72,14 @@ impl Cgroup {
     }
 
     /// The first of the cgroups on the way to it that is in no hierarchy yet, itself at the latest.
-    pub(crate) fn topmost_missing(&self) -> Self {
-        let ends = self.path.match_indices('/').skip(1).map(|(end, _)| end);
-        let ancestors = ends.map(|end| Self { path: self.path[..end].to_owned() });
-        ancestors.into_iter().find(|ancestor| ancestor.dirs().is_empty()).unwrap_or_else(|| self.clone())
+    pub(crate) fn topmost_missing(&self) -> anyhow::Result<Self> {
+        for (end, _) in self.path.match_indices('/').skip(1) {
+            let ancestor = Self { path: self.path[..end].to_owned() };
+            if ancestor.dirs()?.is_empty() {
+                return Ok(ancestor);
+            }
+        }
+        Ok(self.clone())
     }
 
     /// Makes it, in one hierarchy, so that nobody else can have it: what is in it is the container's from then on.
@@ -83,13 +87,13 @@ impl Cgroup {
     /// # Errors
     /// When it is there already.
     pub(crate) fn claim(&self) -> anyhow::Result<()> {
-        if let Some(dir) = self.dirs().first() {
+        if let Some(dir) = self.dirs()?.first() {
             bail!(
                 "cgroup {} is there already; a container needs one of its own, see linux.cgroupsPath",
                 dir.display()
             );
         }
-        let root = hierarchies()
+        let root = hierarchies()?
             .into_iter()
             .min()
             .context("the host has no cgroups at /sys/fs/cgroup; mount them")?;
@@ -112,7 +116,7 @@ impl Cgroup {
                     self.path
                 );
             }
-            self.thaw();
+            self.thaw()?;
             for pid in pids {
                 end(pid, deadline)?;
             }
@@ -121,15 +125,13 @@ impl Cgroup {
 
     /// Removes it and the cgroups below it from every hierarchy, and those above it up to `topmost` that have no others.
     pub(crate) fn remove(&self, topmost: &Self) -> anyhow::Result<()> {
-        for dir in self.dirs() {
-            for dir in subtree(&dir).iter().rev() {
-                remove_dir(dir).with_context(|| format!("cannot remove cgroup {}", dir.display()))?;
-            }
+        for dir in self.all_dirs()?.iter().rev() {
+            remove_dir(dir).with_context(|| format!("cannot remove cgroup {}", dir.display()))?;
         }
         let mut path = self.path.as_str();
         while let Some((above, _)) = path.rsplit_once('/').filter(|_| path != topmost.path) {
             path = above;
-            for dir in (Self { path: path.to_owned() }).dirs() {
+            for dir in (Self { path: path.to_owned() }).dirs()? {
                 if let Err(error) = fs::remove_dir(&dir) {
                     tracing::debug!(dir = %dir.display(), %error, "another cgroup needs it");
                 }
@@ -139,17 +141,18 @@ impl Cgroup {
     }
 
     /// Removes it where nothing is in it.
-    pub(crate) fn remove_empty(&self) {
-        for dir in self.dirs() {
+    pub(crate) fn remove_empty(&self) -> anyhow::Result<()> {
+        for dir in self.dirs()? {
             if let Err(error) = fs::remove_dir(&dir) {
                 tracing::debug!(dir = %dir.display(), %error, "it is another container's");
             }
         }
+        Ok(())
     }
 
     fn pids(&self) -> anyhow::Result<BTreeSet<i32>> {
         let mut pids = BTreeSet::new();
-        for dir in self.dirs().iter().flat_map(|dir| subtree(dir)) {
+        for dir in self.all_dirs()? {
             match fs::read_to_string(dir.join("cgroup.procs")) {
                 Ok(text) => pids.extend(text.lines().filter_map(|line| line.parse::<i32>().ok())),
                 Err(e) if is_gone(&e) => {}
@@ -162,50 +165,67 @@ impl Cgroup {
     }
 
     /// Lets frozen processes go on, since a frozen one does not end.
-    fn thaw(&self) {
-        for dir in self.dirs().iter().flat_map(|dir| subtree(dir)) {
+    fn thaw(&self) -> anyhow::Result<()> {
+        for dir in self.all_dirs()? {
             for (file, value) in [("freezer.state", "THAWED"), ("cgroup.freeze", "0")] {
                 if let Err(error) = fs::write(dir.join(file), value) {
                     tracing::trace!(dir = %dir.display(), file, %error, "not a freezer");
                 }
             }
         }
+        Ok(())
     }
 
     /// Its directories, one for each hierarchy in which it is.
-    fn dirs(&self) -> Vec<PathBuf> {
+    fn dirs(&self) -> anyhow::Result<Vec<PathBuf>> {
         let relative = self.path.trim_start_matches('/');
-        hierarchies().into_iter().map(|root| root.join(relative)).filter(|dir| dir.is_dir()).collect()
+        let roots =
+            hierarchies().with_context(|| format!("cannot look for cgroup {} in {ROOT}", self.path))?;
+        Ok(roots.into_iter().map(|root| root.join(relative)).filter(|dir| dir.is_dir()).collect())
+    }
+
+    /// Its directories and those below them, each before what is below it.
+    fn all_dirs(&self) -> anyhow::Result<Vec<PathBuf>> {
+        let mut all = Vec::new();
+        for dir in self.dirs()? {
+            all.extend(subtree(&dir).with_context(|| format!("cannot look below cgroup {}", dir.display()))?);
+        }
+        Ok(all)
     }
 }
 
 /// The roots of the host's cgroup hierarchies.
-fn hierarchies() -> Vec<PathBuf> {
+fn hierarchies() -> io::Result<Vec<PathBuf>> {
     let root = Path::new(ROOT);
     if root.join("cgroup.controllers").exists() {
-        return vec![root.to_owned()];
+        return Ok(vec![root.to_owned()]);
     }
-    let mut roots = child_dirs(root);
+    let mut roots = child_dirs(root)?;
     // `cpu` may be a link to `cpu,cpuacct`.
     roots.retain(|dir| !dir.is_symlink());
-    roots
+    Ok(roots)
 }
 
 /// A directory and those below it, each before what is below it.
-fn subtree(dir: &Path) -> Vec<PathBuf> {
+fn subtree(dir: &Path) -> io::Result<Vec<PathBuf>> {
     let mut all = vec![dir.to_owned()];
     let mut next = 0;
     while let Some(dir) = all.get(next) {
-        let children = child_dirs(dir);
+        let children = child_dirs(dir)?;
         all.extend(children);
         next += 1;
     }
-    all
+    Ok(all)
 }
 
-fn child_dirs(dir: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
-    entries.map(|entry| entry.path()).filter(|path| path.is_dir()).collect()
+/// The directories in one; none if it is gone. Any other failure must be told: what cannot be seen is not known to be empty.
+fn child_dirs(dir: &Path) -> io::Result<Vec<PathBuf>> {
+    let entries = match fs::read_dir(dir) {
+        Err(e) if is_gone(&e) => return Ok(Vec::new()),
+        entries => entries?,
+    };
+    let paths = entries.map(|entry| entry.map(|entry| entry.path())).collect::<io::Result<Vec<_>>>()?;
+    Ok(paths.into_iter().filter(|path| path.is_dir()).collect())
 }
 
 /// Ends a process and waits until it has, or until the deadline.
@@ -272,7 +292,7 @@ mod tests {
     #[test]
     fn the_topmost_missing_cgroup_is_the_first_that_must_be_made() {
         let cgroup = Cgroup::parse("/certainly-not-there/b/c").expect("plain");
-        assert_eq!(cgroup.topmost_missing().path(), "/certainly-not-there");
+        assert_eq!(cgroup.topmost_missing().expect("readable").path(), "/certainly-not-there");
     }
 
     #[test]

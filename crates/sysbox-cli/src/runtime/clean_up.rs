@@ -36,8 +36,7 @@ pub(crate) fn clean_up(
         if record.cgroups_claimed {
             return cgroup.remove(&topmost);
         }
-        cgroup.remove_empty();
-        Ok(())
+        cgroup.remove_empty()
     });
     step("delete the container", &mut || {
         delete(&claim);
