@@ -77,6 +77,31 @@ impl Operation {
     }
 }
 
+impl Operation {
+    /// Whether a second call with the same request changes nothing and is answered as the first, so that a call whose fate is
+    /// not known may be sent again.
+    pub const fn is_idempotent(self) -> bool {
+        match self {
+            Self::Update | Self::AllocSubids | Self::ReqFsState | Self::FsMountpoint | Self::FsUpdate => true,
+            Self::Register
+            | Self::Unregister
+            | Self::Remove
+            | Self::PrepMounts
+            | Self::ReqMounts
+            | Self::ReqShiftfsMark
+            | Self::Pause
+            | Self::Resume
+            | Self::CloneRootfs
+            | Self::ChownClonedRootfs
+            | Self::RevertClonedRootfsChown
+            | Self::FsPreRegister
+            | Self::FsRegister
+            | Self::FsUnregister
+            | Self::SendSeccompInit => false,
+        }
+    }
+}
+
 impl fmt::Display for Operation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.describe())

@@ -24,6 +24,7 @@
 #![forbid(unsafe_code)]
 
 mod config;
+mod deadline;
 mod error;
 mod fs_entry;
 mod id;
@@ -42,6 +43,7 @@ pub mod syscont;
 pub mod tree;
 
 pub use config::ContainerConfig;
+pub use deadline::Deadlines;
 pub use error::{ErrorKind, HostError, Operation, PortError};
 pub use fs_entry::{FsEntry, FsEntryKind, UnknownFsEntryKind};
 pub use id::{ContainerId, InvalidContainerId};

@@ -13,6 +13,9 @@ use crate::{
 #[cfg(test)]
 mod tests;
 
+/// How a daemon answers that it does not know a container.
+const GONE: [ErrorKind; 2] = [ErrorKind::NotFound, ErrorKind::Unimplemented];
+
 /// How far the container has come with the fs daemon.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Stage {
@@ -176,7 +179,7 @@ impl Fs {
     }
 
     /// Makes the container unknown again. Does nothing unless it is pre-registered or registered, and takes it as done
-    /// when the daemon knows it no longer.
+    /// when the daemon knows it no longer, or knows of no containers at all (`Unimplemented`).
     ///
     /// # Errors
     /// As every call.
@@ -186,7 +189,7 @@ impl Fs {
             return Ok(());
         }
         let answer = self.port(Operation::FsUnregister)?.unregister(&self.data()).await;
-        self.answered(Operation::FsUnregister, done_if(answer, &[ErrorKind::NotFound]))?;
+        self.answered(Operation::FsUnregister, done_if(answer, &GONE))?;
         self.stage = Stage::New;
         Ok(())
     }

@@ -119,6 +119,17 @@ fn unregister_does_nothing_for_a_container_that_is_not_known_and_can_be_repeated
 }
 
 #[test]
+fn a_daemon_that_knows_of_no_containers_has_none_to_forget() {
+    let mut port = MockFsPort::new();
+    port.expect_pre_register().returning(|_| Ok(()));
+    let unimplemented = || PortError::new(Operation::FsUnregister, ErrorKind::Unimplemented, "no fs here");
+    port.expect_unregister().times(1).returning(move |_| Err(unimplemented()));
+    let mut fs = fs(port);
+    block_on(fs.pre_register(&spec())).expect("taken");
+    block_on(fs.unregister()).expect("done");
+}
+
+#[test]
 fn the_seccomp_descriptor_is_handed_over_with_pid_and_container() {
     let mut seccomp = MockSeccompPort::new();
     seccomp
