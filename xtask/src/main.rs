@@ -8,8 +8,10 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command-line program talks to its user")]
 
 mod build;
+mod codegen;
 mod demo;
 mod error;
+mod interop;
 mod need;
 mod process;
 mod root;
@@ -27,18 +29,22 @@ Developer tasks of this workspace
 Usage: cargo xtask <task> [-- <arguments>]
 
 Tasks:
-  demo   build the runtime, then run `sysbox demo` as root; arguments go to `sysbox demo`
-  test   build everything, then run all tests: as the calling user those that need no root, as root the others,
-         and the doc tests; arguments go to every test program, a part of a test's name for example
-  help   print this text
+  codegen  write the Rust code of the wire contract anew from proto/
+  demo     build the runtime, then run `sysbox demo` as root; arguments go to `sysbox demo`
+  interop  make what the tests with programs in other languages need, as `test` does, so that they can be run by themselves
+  test     build everything, then run all tests: as the calling user those that need no root, as root the others,
+           and the doc tests; arguments go to every test program, a part of a test's name for example
+  help     print this text
 
-Both install what they need and do not find (apt-get or dnf), and use sudo where root is needed and the caller
+They install what they need and do not find (apt-get or dnf), and use sudo where root is needed and the caller
 is not root.";
 
 /// What the command line asks for.
 #[derive(Debug, PartialEq, Eq)]
 enum Task {
+    Codegen,
     Demo(Vec<OsString>),
+    Interop,
     Test(Vec<OsString>),
     Help,
 }
@@ -49,7 +55,9 @@ fn main() -> ExitCode {
             println!("{USAGE}");
             Ok(ExitCode::SUCCESS)
         }
+        Ok(Task::Codegen) => codegen::run(),
         Ok(Task::Demo(arguments)) => demo::run(&arguments),
+        Ok(Task::Interop) => interop::run(),
         Ok(Task::Test(arguments)) => test::run(&arguments),
         Err(error) => Err(error),
     };
@@ -72,6 +80,10 @@ fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Task, TaskErro
         _ => {}
     }
     match task.to_str() {
+        Some("codegen") if rest.is_empty() => Ok(Task::Codegen),
+        Some("codegen") => Err(TaskError::Usage { problem: "codegen takes no arguments".to_owned() }),
+        Some("interop") if rest.is_empty() => Ok(Task::Interop),
+        Some("interop") => Err(TaskError::Usage { problem: "interop takes no arguments".to_owned() }),
         Some("demo") => Ok(Task::Demo(rest)),
         Some("test") => Ok(Task::Test(rest)),
         Some("help" | "--help" | "-h") => Ok(Task::Help),
@@ -104,7 +116,7 @@ mod tests {
 
     #[test]
     fn an_unknown_or_absent_task_is_a_usage_error() {
-        for line in ["", "deploy", "--frobnicate"] {
+        for line in ["", "deploy", "--frobnicate", "codegen all", "interop all"] {
             assert!(matches!(parse_words(line), Err(TaskError::Usage { .. })), "{line}");
         }
     }

@@ -1,0 +1,99 @@
+//! An fs daemon as a service: messages to a port's calls, and its answers back.
+
+use std::sync::Arc;
+
+use sysbox_core::{ContainerData, ContainerId, FsPort, Operation};
+use tonic::{Request, Response, Status, async_trait};
+
+use crate::{
+    generated::pb::{self, sysbox_state_channel_server::SysboxStateChannel},
+    server::{Answer, Calls, Subject, reply},
+    status::bad_request,
+};
+
+type Port = dyn FsPort;
+
+/// An fs daemon, if there is one, and its calls.
+#[derive(Debug)]
+pub(crate) struct FsService {
+    port: Option<Arc<Port>>,
+    calls: Calls,
+}
+
+impl FsService {
+    pub(crate) const fn new(port: Option<Arc<Port>>, calls: Calls) -> Self {
+        Self { port, calls }
+    }
+
+    fn port(&self) -> Result<&Arc<Port>, Status> {
+        let nobody = "this daemon emulates no /proc and /sys; run sysbox-runc with --no-sysbox-fs";
+        self.port.as_ref().ok_or_else(|| Status::unimplemented(nobody))
+    }
+
+    async fn call(
+        &self,
+        operation: Operation,
+        message: Request<pb::ContainerData>,
+        call: impl for<'a> FnOnce(&'a Port, &'a ContainerData) -> Answer<'a, ()> + Send + 'static,
+    ) -> Result<Response<pb::Response>, Status> {
+        let port = self.port()?;
+        let data = ContainerData::try_from(message.into_inner()).map_err(bad_request)?;
+        self.calls.run(operation, port, data, call).await?;
+        Ok(Response::new(pb::Response { success: true }))
+    }
+}
+
+#[async_trait]
+impl SysboxStateChannel for FsService {
+    async fn get_mountpoint(
+        &self,
+        _: Request<pb::MountpointReq>,
+    ) -> Result<Response<pb::MountpointResp>, Status> {
+        let port = self.port()?;
+        let call = self.calls.run(Operation::FsMountpoint, port, Daemon, |port, _| port.mountpoint());
+        reply(Operation::FsMountpoint, pb::MountpointResp::try_from(&call.await?))
+    }
+
+    async fn container_pre_registration(
+        &self,
+        message: Request<pb::ContainerData>,
+    ) -> Result<Response<pb::Response>, Status> {
+        self.call(Operation::FsPreRegister, message, |port, data| port.pre_register(data)).await
+    }
+
+    async fn container_registration(
+        &self,
+        message: Request<pb::ContainerData>,
+    ) -> Result<Response<pb::Response>, Status> {
+        self.call(Operation::FsRegister, message, |port, data| port.register(data)).await
+    }
+
+    async fn container_unregistration(
+        &self,
+        message: Request<pb::ContainerData>,
+    ) -> Result<Response<pb::Response>, Status> {
+        self.call(Operation::FsUnregister, message, |port, data| port.unregister(data)).await
+    }
+
+    async fn container_update(
+        &self,
+        message: Request<pb::ContainerData>,
+    ) -> Result<Response<pb::Response>, Status> {
+        self.call(Operation::FsUpdate, message, |port, data| port.update(data)).await
+    }
+}
+
+/// A request about the daemon itself.
+struct Daemon;
+
+impl Subject for Daemon {
+    fn container(&self) -> Option<&ContainerId> {
+        None
+    }
+}
+
+impl Subject for ContainerData {
+    fn container(&self) -> Option<&ContainerId> {
+        Some(&self.id)
+    }
+}

@@ -1,0 +1,26 @@
+//! What the transports share, so that each is only its protocol.
+//!
+//! - [`dial`] connects to a unix socket and bears with a daemon that is just starting; [`Backoff`] is how it waits.
+//! - [`Listener`] makes a unix socket that only its owner can reach, and replaces one that a dead daemon left behind.
+//! - [`Stream`] is a connection that is not woken for nothing; [`Peer`] is who is at its other end.
+//! - [`attentively`] waits for a call without letting the core fall asleep.
+//! - [`Offloaded`] lets a manager whose calls block be served without holding up others.
+//!
+//! All of it runs on tokio, with its I/O and time drivers on.
+#![forbid(unsafe_code)]
+
+mod attentive;
+mod backoff;
+mod dial;
+mod listen;
+mod offload;
+mod peer;
+mod stream;
+
+pub use attentive::attentively;
+pub use backoff::Backoff;
+pub use dial::{DialError, dial, try_connect};
+pub use listen::{ListenError, Listener};
+pub use offload::Offloaded;
+pub use peer::{Peer, PeerPolicy};
+pub use stream::{Stream, StreamWatch};
