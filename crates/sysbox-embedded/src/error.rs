@@ -8,7 +8,7 @@ use crate::accounts::AccountFileError;
 
 type Cause = Box<dyn Error + Send + Sync>;
 
-/// The manager's database cannot be opened or used. Every call opens it anew, so each can meet this.
+/// The manager's database cannot be opened or used. Every call can meet this: each uses the files as they are then.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {

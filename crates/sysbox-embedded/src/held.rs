@@ -57,7 +57,7 @@ pub(crate) fn walk<T>(
         )
     };
     let parts = kinds.iter().map(part).collect::<Vec<_>>().join(" UNION ALL ");
-    let mut statement = db.prepare(&format!("{parts} ORDER BY first"))?;
+    let mut statement = db.prepare_cached(&format!("{parts} ORDER BY first"))?;
     let mut ranges = statement.query_map([from], range_of)?;
     Ok(look(&mut ranges)?)
 }
@@ -69,13 +69,13 @@ pub(crate) fn give(db: &Connection, kind: IdKind, range: IdRange, userns: Userns
 
 /// Releases all ids of a user namespace.
 pub(crate) fn release(db: &Connection, userns: UsernsNr) -> Result<(), Fault> {
-    db.execute("DELETE FROM held WHERE userns = ?1", [userns])?;
+    db.prepare_cached("DELETE FROM held WHERE userns = ?1")?.execute([userns])?;
     Ok(())
 }
 
 /// Releases the ids of a user namespace that were not given but named.
 pub(crate) fn release_named(db: &Connection, userns: UsernsNr) -> Result<(), Fault> {
-    db.execute("DELETE FROM held WHERE userns = ?1 AND NOT given", [userns])?;
+    db.prepare_cached("DELETE FROM held WHERE userns = ?1 AND NOT given")?.execute([userns])?;
     Ok(())
 }
 
@@ -124,22 +124,20 @@ fn hold_shared(db: &Connection, kind: IdKind, range: IdRange, userns: UsernsNr) 
 /// Cuts the rows that reach over `id` in two, the second beginning with it.
 fn cut(db: &Connection, kind: IdKind, id: u32) -> Result<(), Fault> {
     let before = "SELECT max(first) FROM held WHERE kind = ?1 AND first < ?2";
-    db.execute(
-        &format!(
-            "INSERT INTO held SELECT kind, ?2, last, userns, given FROM held \
-             WHERE kind = ?1 AND first = ({before}) AND last >= ?2"
-        ),
-        (kind.column(), id),
-    )?;
-    db.execute(
-        &format!("UPDATE held SET last = ?2 - 1 WHERE kind = ?1 AND first = ({before}) AND last >= ?2"),
-        (kind.column(), id),
-    )?;
+    let copy = format!(
+        "INSERT INTO held SELECT kind, ?2, last, userns, given FROM held \
+         WHERE kind = ?1 AND first = ({before}) AND last >= ?2"
+    );
+    let shorten =
+        format!("UPDATE held SET last = ?2 - 1 WHERE kind = ?1 AND first = ({before}) AND last >= ?2");
+    for statement in [copy, shorten] {
+        db.prepare_cached(&statement)?.execute((kind.column(), id))?;
+    }
     Ok(())
 }
 
 fn reaching_into(db: &Connection, kind: IdKind, range: IdRange) -> Result<Vec<Held>, Fault> {
-    let mut statement = db.prepare(
+    let mut statement = db.prepare_cached(
         "SELECT first, last, userns, given FROM held WHERE kind = ?1 AND last >= ?2 AND first <= ?3 AND first >= \
          coalesce((SELECT max(first) FROM held WHERE kind = ?1 AND first <= ?2), 0) ORDER BY first",
     )?;
@@ -150,10 +148,8 @@ fn reaching_into(db: &Connection, kind: IdKind, range: IdRange) -> Result<Vec<He
 }
 
 fn insert(db: &Connection, kind: IdKind, range: IdRange, userns: UsernsNr, given: bool) -> Result<(), Fault> {
-    db.execute(
-        "INSERT INTO held (kind, first, last, userns, given) VALUES (?1, ?2, ?3, ?4, ?5)",
-        (kind.column(), range.first(), range.last(), userns, given),
-    )?;
+    let statement = "INSERT INTO held (kind, first, last, userns, given) VALUES (?1, ?2, ?3, ?4, ?5)";
+    db.prepare_cached(statement)?.execute((kind.column(), range.first(), range.last(), userns, given))?;
     Ok(())
 }
 

@@ -72,7 +72,8 @@ impl Shifting {
         let found = [(IDMAP, self.idmap), (OVERLAY_ON_IDMAP, self.overlay_on_idmap), (SHIFTFS, self.shiftfs)];
         for (feature, works) in found {
             if let Some(works) = works {
-                db.execute("INSERT OR IGNORE INTO probe VALUES (?1, ?2)", (feature, works))?;
+                db.prepare_cached("INSERT OR IGNORE INTO probe VALUES (?1, ?2)")?
+                    .execute((feature, works))?;
             }
         }
         Ok(())

@@ -1,9 +1,10 @@
 //! The manager of system containers, done in the process that asks: [`EmbeddedMgr`] is a [`MgrPort`](sysbox_core::MgrPort)
 //! that needs no daemon.
 //!
-//! Its state is one SQLite database in a data root, shared safely by any number of short-lived processes. Between two calls
-//! this process keeps nothing open: no connection, no descriptor, no lock, no thread. So it may fork and exec at will, which a
-//! process that holds an SQLite connection may not (<https://www.sqlite.org/howtocorrupt.html>, section 2.6).
+//! Its state is one SQLite database in a data root, shared safely by any number of processes. Unless it is told to keep its
+//! connection ([`Connections::Kept`], for a daemon), this process has nothing open between two calls: no connection, no
+//! descriptor, no lock, no thread. So it may fork and go on in the child, which a process that holds an SQLite connection may
+//! not (<https://www.sqlite.org/howtocorrupt.html>, section 2.6).
 //!
 //! ```no_run
 //! use std::sync::Arc;
@@ -34,11 +35,12 @@ mod pools;
 mod record;
 mod register;
 mod registry;
+mod stamp;
 mod store;
 mod subids;
 
 pub use accounts::AccountFileError;
-pub use config::{AccountFiles, Config, SubidSource};
+pub use config::{AccountFiles, Config, Connections, SubidSource};
 pub use error::OpenError;
 pub use mgr::EmbeddedMgr;
 pub use record::{ContainerRecord, ContainerState};

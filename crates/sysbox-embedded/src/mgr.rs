@@ -52,8 +52,8 @@ impl EmbeddedMgr {
     /// [`OpenError`] when the data root or the database in it cannot be used; nothing has been changed then, save that a
     /// corrupt database was moved aside.
     pub fn open(config: Config, host: Arc<dyn HostPort>) -> Result<Self, OpenError> {
-        let Config { data_root, subids, accounts } = config;
-        let store = Store::new(&data_root, Boot::of(&*host)?)?;
+        let Config { data_root, subids, accounts, connections } = config;
+        let store = Store::new(&data_root, Boot::of(&*host)?, connections)?;
         let remembered = store.read(Shifting::remembered).map_err(open_error)?;
         let pools = PoolSource::new(subids, accounts);
         Ok(Self { data_root, host, pools, store, remembered, shifting: OnceLock::new() })

@@ -7,8 +7,6 @@
 mod tests;
 
 use std::{
-    fs, io,
-    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
@@ -20,6 +18,7 @@ use crate::{
     config::{AccountFiles, SubidSource},
     held::IdKind,
     idset::IdSet,
+    stamp::Stamp,
     subids::SubidOrigin,
 };
 
@@ -145,12 +144,15 @@ fn assemble(source: &SubidSource, file: &Path, own: IdSet, others: IdSet, accoun
     Pool { origin, file: file.to_owned(), declared, usable, foreign }
 }
 
+/// Of the account files; a file that is not there has none.
+type Stamps = [Option<Stamp>; 4];
+
 /// The pools, read again when a file has changed.
 #[derive(Debug)]
 pub(crate) struct PoolSource {
     subids: SubidSource,
     files: AccountFiles,
-    last: Mutex<Option<([Stamp; 4], Arc<Pools>)>>,
+    last: Mutex<Option<(Stamps, Arc<Pools>)>>,
 }
 
 impl PoolSource {
@@ -162,7 +164,7 @@ impl PoolSource {
     pub(crate) fn current(&self) -> Result<Arc<Pools>, AccountFileError> {
         // The stamps are taken before the files are read: a change in between is seen the next time.
         let AccountFiles { passwd, group, subuid, subgid } = &self.files;
-        let now = [Stamp::of(passwd)?, Stamp::of(group)?, Stamp::of(subuid)?, Stamp::of(subgid)?];
+        let now = [stamp(passwd)?, stamp(group)?, stamp(subuid)?, stamp(subgid)?];
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         match &*last {
             Some((stamps, pools)) if *stamps == now => Ok(pools.clone()),
@@ -175,24 +177,6 @@ impl PoolSource {
     }
 }
 
-/// What changes when a file does; of one that is not there, nothing.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Stamp(Option<[i64; 7]>);
-
-impl Stamp {
-    fn of(path: &PathBuf) -> Result<Self, AccountFileError> {
-        match fs::metadata(path) {
-            Ok(meta) => Ok(Self(Some([
-                meta.dev().cast_signed(),
-                meta.ino().cast_signed(),
-                meta.size().cast_signed(),
-                meta.mtime(),
-                meta.mtime_nsec(),
-                meta.ctime(),
-                meta.ctime_nsec(),
-            ]))),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self(None)),
-            Err(source) => Err(AccountFileError::Unreadable { path: path.clone(), source }),
-        }
-    }
+fn stamp(path: &Path) -> Result<Option<Stamp>, AccountFileError> {
+    Stamp::of(path).map_err(|source| AccountFileError::Unreadable { path: path.to_owned(), source })
 }

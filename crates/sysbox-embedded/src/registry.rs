@@ -77,7 +77,7 @@ const SAVE: &str = "
 /// The container of that id.
 pub(crate) fn find(db: &Connection, id: &ContainerId) -> Result<Option<Container>, Fault> {
     let query = format!("SELECT {COLUMNS} FROM container WHERE id = ?1");
-    Ok(db.query_row(&query, [id.as_str()], container).optional()?)
+    Ok(db.prepare_cached(&query)?.query_row([id.as_str()], container).optional()?)
 }
 
 /// The containers on record as running in a user namespace, in the order in which they were registered.
@@ -98,32 +98,29 @@ pub(crate) fn save(db: &Connection, container: &Container) -> Result<(), Fault> 
         |namespace: &Option<Namespace>| namespace.as_ref().map(|own| columns::path(&own.path).to_owned());
     let identity = |namespace: &Option<Namespace>| namespace.as_ref().and_then(|own| own.identity);
     let (user, net) = (identity(&namespaces.user), identity(&namespaces.net));
-    db.execute(
-        SAVE,
-        named_params! {
-            ":id": id.as_str(),
-            ":userns": userns,
-            ":state": columns::state(*state),
-            ":starts": starts,
-            ":registered": columns::seconds(*registered),
-            ":rootfs": columns::path(rootfs),
-            ":userns_path": path(&namespaces.user),
-            ":userns_dev": user.map(|own| own.dev.cast_signed()),
-            ":userns_ino": user.map(|own| own.ino.cast_signed()),
-            ":netns_path": path(&namespaces.net),
-            ":netns_dev": net.map(|own| own.dev.cast_signed()),
-            ":netns_ino": net.map(|own| own.ino.cast_signed()),
-            ":uid_mappings": columns::mappings(&mappings.uids),
-            ":gid_mappings": columns::mappings(&mappings.gids),
-            ":rootfs_shift": rootfs_shift.number(),
-        },
-    )?;
+    db.prepare_cached(SAVE)?.execute(named_params! {
+        ":id": id.as_str(),
+        ":userns": userns,
+        ":state": columns::state(*state),
+        ":starts": starts,
+        ":registered": columns::seconds(*registered),
+        ":rootfs": columns::path(rootfs),
+        ":userns_path": path(&namespaces.user),
+        ":userns_dev": user.map(|own| own.dev.cast_signed()),
+        ":userns_ino": user.map(|own| own.ino.cast_signed()),
+        ":netns_path": path(&namespaces.net),
+        ":netns_dev": net.map(|own| own.dev.cast_signed()),
+        ":netns_ino": net.map(|own| own.ino.cast_signed()),
+        ":uid_mappings": columns::mappings(&mappings.uids),
+        ":gid_mappings": columns::mappings(&mappings.gids),
+        ":rootfs_shift": rootfs_shift.number(),
+    })?;
     Ok(())
 }
 
 /// Forgets a container.
 pub(crate) fn delete(db: &Connection, id: &ContainerId) -> Result<(), Fault> {
-    db.execute("DELETE FROM container WHERE id = ?1", [id.as_str()])?;
+    db.prepare_cached("DELETE FROM container WHERE id = ?1")?.execute([id.as_str()])?;
     Ok(())
 }
 
@@ -158,7 +155,7 @@ fn all_in(db: &Connection, which: &str, namespace: NamespaceId) -> Result<Vec<Co
     let query =
         format!("SELECT {COLUMNS} FROM container WHERE {which}_ino = ?1 AND {which}_dev = ?2 ORDER BY nr");
     let key = (namespace.ino.cast_signed(), namespace.dev.cast_signed());
-    let mut statement = db.prepare(&query)?;
+    let mut statement = db.prepare_cached(&query)?;
     let containers = statement.query_map(key, container)?;
     Ok(containers.collect::<Result<_, _>>()?)
 }

@@ -1,58 +1,69 @@
-//! The database of a data root: one transaction per call, on a connection that lives no longer.
+//! The database of a data root: one transaction per call, on a connection that lives no longer unless it is to be kept.
 //!
-//! A connection costs about half a millisecond. To keep it would save that and cost the freedom to fork: SQLite's record of
-//! the file locks it holds is per process and is copied into a child, which holds none of them, and misleads every later
-//! connection there too.
+//! A connection costs about a third of a millisecond. To keep it saves that and costs the freedom to fork: SQLite's record
+//! of the file locks it holds is per process and is copied into a child, which holds none of them, and misleads every later
+//! connection there too. So those choose who know whether their process forks ([`Connections`]).
 //!
 //! Every session holds a shared lock on the file `lock`; what must not meet another session (making the database, bringing
-//! it to this version, moving a corrupt one away) holds it exclusively.
+//! it to this version, moving a corrupt one away) holds it exclusively. Between two sessions, a connection that is kept
+//! holds no lock on that file; the next session looks whether the connection can still be used.
 
+mod connection;
 mod data_root;
 mod quarantine;
 mod schema;
 
 #[cfg(test)]
+mod tests;
+
+#[cfg(test)]
 pub(crate) use schema::in_memory;
 
 use std::{
-    fs,
-    path::Path,
     sync::{Mutex, PoisonError},
     time::Duration,
 };
 
-use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior, config::DbConfig};
+use rusqlite::{Connection, ErrorCode, TransactionBehavior, config::DbConfig};
 use sysbox_core::AbsPath;
 
 use crate::{
+    config::Connections,
     error::{Fault, OpenError},
     host_facts::Boot,
+    stamp::Stamp,
 };
 
+use connection::{BUSY_TIMEOUT, Opened, connect};
 use data_root::DataRoot;
-
-/// How long a call waits for those of other processes, each of which takes about a millisecond.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The rows are short: a call changes some six pages, of which all go into the log.
 const PAGE_SIZE: u32 = 2048;
 
-/// How many bytes SQLite's log may have after a call. The next session reads all of them if no other is at work; a shorter
-/// log would be copied into the database more often, which takes three `fsync`s each time.
-const LOG_LIMIT: u64 = 256 * 1024;
+/// How many bytes SQLite's log may have after a call. A shorter log would be copied into the database more often, which
+/// takes three `fsync`s each time.
+const fn log_limit(connections: Connections) -> u64 {
+    match connections {
+        // The next session reads all of them if no other is at work.
+        Connections::PerCall => 256 * 1024,
+        // They are read once, if this process ends before it has copied them. Some 300 calls that change something.
+        Connections::Kept => 4 * 1024 * 1024,
+    }
+}
 
 #[derive(Debug)]
 pub(crate) struct Store {
     root: DataRoot,
     boot: Boot,
-    /// Threads of this process queue here instead of polling SQLite's lock.
-    turn: Mutex<()>,
+    connections: Connections,
+    /// Threads of this process queue here instead of polling SQLite's lock. Between two sessions, what is kept is in it.
+    turn: Mutex<Option<Opened>>,
 }
 
 impl Store {
-    /// The store of a data root, which is made if it is not there. The database is opened by each session.
-    pub(crate) fn new(root: &AbsPath, boot: Boot) -> Result<Self, OpenError> {
-        Ok(Self { root: DataRoot::make(root)?, boot, turn: Mutex::new(()) })
+    /// The store of a data root, which is made if it is not there. The database is opened by the sessions.
+    pub(crate) fn new(root: &AbsPath, boot: Boot, connections: Connections) -> Result<Self, OpenError> {
+        Ok(Self { root: DataRoot::make(root)?, boot, connections, turn: Mutex::new(None) })
     }
 
     /// Reads one state of the database.
@@ -70,32 +81,44 @@ impl Store {
         behavior: TransactionBehavior,
         work: impl FnOnce(&Connection) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
-        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        self.prepared_session(behavior, work).map_err(|fault| match fault {
+        let mut kept = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        self.prepared_session(&mut kept, behavior, work).map_err(|fault| match fault {
             Fault::Sqlite(error) => Fault::State(self.state_error(error)),
             other => other,
         })
     }
 
+    /// Whatever ends it but an answer or a refusal, a panic too, closes the connection: it is taken out of `kept` meanwhile.
     fn prepared_session<T>(
         &self,
+        kept: &mut Option<Opened>,
         behavior: TransactionBehavior,
         work: impl FnOnce(&Connection) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
         loop {
             let shared = self.root.lock_shared()?;
-            if self.root.has_database()? {
-                let mut connection = connect(&self.root.database())?;
-                let transaction = connection.transaction_with_behavior(behavior)?;
+            if let Some(mut opened) = Opened::current(kept.take(), &self.root)? {
+                let transaction = opened.sqlite.transaction_with_behavior(behavior)?;
                 if self.is_ready(&transaction)? {
-                    let value = work(&transaction)?;
-                    transaction.commit()?;
-                    self.trim_log(&connection);
-                    return Ok(value);
+                    // A transaction that is not committed is rolled back when it goes.
+                    let outcome = work(&transaction)
+                        .and_then(|value| transaction.commit().map(|()| value).map_err(Fault::Sqlite));
+                    if !matches!(outcome, Err(Fault::Sqlite(_))) {
+                        self.trim_log(&opened.sqlite);
+                        *kept = self.to_keep(opened);
+                    }
+                    return outcome;
                 }
             }
             drop(shared);
             self.prepare()?;
+        }
+    }
+
+    fn to_keep(&self, opened: Opened) -> Option<Opened> {
+        match self.connections {
+            Connections::PerCall => None,
+            Connections::Kept => opened.reusable(&self.root),
         }
     }
 
@@ -115,15 +138,17 @@ impl Store {
     /// Copies the log into the database and empties it, if it is long and nobody else is using it.
     ///
     /// SQLite's own checkpoints would never empty it: that is done by a later writer on a connection that still knows
-    /// what was copied, and here every session has a new one. What has been committed is safe whether this works or not.
+    /// what was copied, and most sessions have a new one. What has been committed is safe whether this works or not.
     fn trim_log(&self, connection: &Connection) {
-        if !fs::metadata(self.root.log()).is_ok_and(|log| log.len() > LOG_LIMIT) {
+        let limit = log_limit(self.connections);
+        if !Stamp::of(&self.root.log()).is_ok_and(|log| log.is_some_and(|log| log.size() > limit)) {
             return;
         }
         let trimmed = connection
             .busy_timeout(Duration::ZERO)
             .and_then(|()| connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())));
-        if let Err(error) = trimmed {
+        let patient_again = connection.busy_timeout(BUSY_TIMEOUT);
+        if let Err(error) = trimmed.and(patient_again) {
             tracing::debug!(%error, "the log is trimmed at a later call");
         }
     }
@@ -155,18 +180,6 @@ impl Store {
             _ => OpenError::Database { file, source },
         }
     }
-}
-
-fn connect(path: &Path) -> Result<Connection, rusqlite::Error> {
-    // The file is there: SQLite must not make one in the place of one that is being moved away.
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags)?;
-    connection.busy_timeout(BUSY_TIMEOUT)?;
-    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
-    // A power cut may lose the last calls and never breaks the database; the containers are gone then anyway.
-    connection.pragma_update(None, "synchronous", "normal")?;
-    connection.pragma_update(None, "wal_autocheckpoint", 0)?;
-    Ok(connection)
 }
 
 fn not_a_database() -> rusqlite::Error {

@@ -1,5 +1,7 @@
 //! Which ids are in force with which files.
 
+use std::fs;
+
 use tempfile::TempDir;
 
 use super::*;

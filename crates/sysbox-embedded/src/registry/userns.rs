@@ -32,16 +32,16 @@ impl Given {
 
 /// Makes one that holds no ids.
 pub(crate) fn new_userns(db: &Connection) -> Result<UsernsNr, Fault> {
-    db.execute("INSERT INTO userns DEFAULT VALUES", [])?;
+    db.prepare_cached("INSERT INTO userns DEFAULT VALUES")?.execute([])?;
     Ok(UsernsNr(db.last_insert_rowid()))
 }
 
 /// Removes one, and releases its ids, if no container is in it.
 pub(crate) fn remove_if_unused(db: &Connection, userns: UsernsNr) -> Result<(), Fault> {
     let query = "SELECT EXISTS (SELECT 1 FROM container WHERE userns = ?1)";
-    if !db.query_row(query, [userns], |row| row.get::<_, bool>(0))? {
+    if !db.prepare_cached(query)?.query_row([userns], |row| row.get::<_, bool>(0))? {
         held::release(db, userns)?;
-        db.execute("DELETE FROM userns WHERE nr = ?1", [userns])?;
+        db.prepare_cached("DELETE FROM userns WHERE nr = ?1")?.execute([userns])?;
     }
     Ok(())
 }
@@ -50,21 +50,19 @@ pub(crate) fn remove_if_unused(db: &Connection, userns: UsernsNr) -> Result<(), 
 pub(crate) fn is_in_use(db: &Connection, userns: UsernsNr, besides: &ContainerId) -> Result<bool, Fault> {
     let query = "SELECT EXISTS (SELECT 1 FROM container WHERE userns = ?1 AND id <> ?2 AND state <> ?3)";
     let stopped = columns::state(ContainerState::Stopped);
-    Ok(db.query_row(query, (userns, besides.as_str(), stopped), |row| row.get(0))?)
+    Ok(db.prepare_cached(query)?.query_row((userns, besides.as_str(), stopped), |row| row.get(0))?)
 }
 
 /// The ids that it was given.
 pub(crate) fn given(db: &Connection, userns: UsernsNr) -> Result<Option<Given>, Fault> {
     let query = "SELECT size, first_uid, first_gid FROM userns WHERE nr = ?1";
-    Ok(db.query_row(query, [userns], |row| given_of(row, 0))?)
+    Ok(db.prepare_cached(query)?.query_row([userns], |row| given_of(row, 0))?)
 }
 
 /// Writes down the ids that it is given.
 pub(crate) fn set_given(db: &Connection, userns: UsernsNr, size: u32, subids: Subids) -> Result<(), Fault> {
-    db.execute(
-        "UPDATE userns SET size = ?2, first_uid = ?3, first_gid = ?4 WHERE nr = ?1",
-        (userns, size, subids.uid.0, subids.gid.0),
-    )?;
+    let statement = "UPDATE userns SET size = ?2, first_uid = ?3, first_gid = ?4 WHERE nr = ?1";
+    db.prepare_cached(statement)?.execute((userns, size, subids.uid.0, subids.gid.0))?;
     Ok(())
 }
 

@@ -7,7 +7,7 @@ use std::{fs, io, path::PathBuf};
 use rusqlite::{Connection, ErrorCode};
 
 use super::{
-    connect,
+    connection::connect,
     data_root::{DataRoot, keep_aside, remove_if_there},
     schema,
 };

@@ -62,13 +62,14 @@ pub(super) const VERSION: i64 = 1;
 
 /// The version of a database; 0 is one without any table of ours.
 pub(super) fn version(connection: &Connection) -> Result<i64, rusqlite::Error> {
-    connection.pragma_query_value(None, "user_version", |row| row.get(0))
+    connection.prepare_cached("PRAGMA user_version")?.query_row([], |row| row.get(0))
 }
 
 /// Whether what the database says of running containers and of the kernel is of this boot.
 pub(super) fn is_of_boot(connection: &Connection, boot: &Boot) -> Result<bool, rusqlite::Error> {
     let query = "SELECT value FROM meta WHERE key = 'boot'";
-    let known: Option<String> = connection.query_row(query, [], |row| row.get(0)).optional()?;
+    let known: Option<String> =
+        connection.prepare_cached(query)?.query_row([], |row| row.get(0)).optional()?;
     Ok(known.as_deref() == Some(boot.as_str()))
 }
 

@@ -52,6 +52,7 @@ impl Place {
 /// The configuration of the place at a path, for another process.
 pub(crate) fn config(place: PathBuf) -> Config {
     let mut config = Config::new(abs(place.join("data")));
+    config.connections = crate::CONNECTIONS;
     config.accounts = AccountFiles {
         passwd: place.join("passwd"),
         group: place.join("group"),

@@ -1,72 +1,15 @@
-//! Several processes on one data root. Each is this test again, told by its environment to do the work of one.
+//! Several processes on one data root.
 
-use std::{
-    collections::BTreeSet,
-    env, fs,
-    io::{BufRead, BufReader, Write},
-    path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
-};
+use std::collections::BTreeSet;
 
 use pollster::block_on;
 use sysbox_core::MgrPort;
 use sysbox_embedded::EmbeddedMgr;
 
 use crate::{
-    host::host,
-    manager::{Place, SIZE, alloc, config, id, register, remove, running, start, stop},
+    manager::{Place, SIZE, alloc, id, register, remove, running, start, stop},
+    worker::{Worker, open, tell, work},
 };
-
-const PLACE: &str = "SYSBOX_TEST_PLACE";
-const NAME: &str = "SYSBOX_TEST_NAME";
-/// Before what a worker tells, for the test harness writes to the same stream.
-const TELLS: &str = "worker: ";
-
-/// A process that does the work of `test`; it is killed when this goes.
-struct Worker(Child);
-
-impl Worker {
-    fn spawn(test: &str, place: &Path, name: &str) -> Self {
-        let program = env::current_exe().expect("this test");
-        let child = Command::new(program)
-            .args(["--exact", test, "--nocapture", "--test-threads=1"])
-            .env(PLACE, place)
-            .env(NAME, name)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn();
-        Self(child.expect("spawned"))
-    }
-
-    /// What it tells, line by line.
-    fn lines(&mut self) -> impl Iterator<Item = String> + use<> {
-        let output = BufReader::new(self.0.stdout.take().expect("piped, and taken once"));
-        let told = |line: String| line.split_once(TELLS).map(|(_, told)| told.to_owned());
-        output.lines().map_while(Result::ok).filter_map(told)
-    }
-}
-
-impl Drop for Worker {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// The place and the name of the container, if this process is a worker.
-fn work() -> Option<(PathBuf, String)> {
-    Some((env::var_os(PLACE)?.into(), env::var(NAME).expect("set with the place")))
-}
-
-fn open(place: PathBuf) -> EmbeddedMgr {
-    EmbeddedMgr::open(config(place), host()).expect("a usable data root")
-}
-
-fn tell(line: &str) {
-    // Not println!, which the harness may keep back.
-    let mut output = std::io::stdout().lock();
-    writeln!(output, "{TELLS}{line}").and_then(|()| output.flush()).expect("the parent listens");
-}
 
 #[test]
 fn of_64_processes_at_once_on_a_new_data_root_no_two_get_the_same_ids() {
@@ -121,37 +64,4 @@ fn live_for_ever(mgr: &EmbeddedMgr, name: &str) -> ! {
         tell("updates");
         block_on(mgr.update(&running(name, first))).expect("registered");
     }
-}
-
-#[test]
-fn nothing_is_left_open_between_calls_and_no_thread_is_started() {
-    let test = "processes::nothing_is_left_open_between_calls_and_no_thread_is_started";
-    if let Some((place, _)) = work() {
-        let before = own_state();
-        let mgr = open(place);
-        let mut after = vec![("open", own_state())];
-        register(&mgr, "c").expect("a new container");
-        after.push(("register", own_state()));
-        let (first, _) = alloc(&mgr, "c", SIZE).expect("enough ids");
-        after.push(("alloc_subids", own_state()));
-        block_on(mgr.update(&running("c", first))).expect("registered");
-        after.push(("update", own_state()));
-        stop(&mgr, "c");
-        remove(&mgr, "c");
-        mgr.list().expect("readable");
-        after.push(("unregister, remove and list", own_state()));
-        after.iter().filter(|(_, state)| *state != before).for_each(|(call, _)| tell(call));
-        tell("done");
-        return;
-    }
-    let place = Place::with_slots(1);
-    let told: Vec<_> = Worker::spawn(test, &place.path(""), "c").lines().collect();
-    assert_eq!(told, ["done"]);
-}
-
-/// The threads and the open files of this process. Only alone in a process do they stay as they are.
-fn own_state() -> (usize, Vec<PathBuf>) {
-    let entries = |path: &str| fs::read_dir(path).expect("proc is mounted").flatten();
-    let files = entries("/proc/self/fd").filter_map(|fd| fs::read_link(fd.path()).ok());
-    (entries("/proc/self/task").count(), files.filter(|file| !file.starts_with("/proc")).collect())
 }

@@ -63,3 +63,15 @@ fn a_container_that_ran_when_the_host_went_down_has_stopped() {
     let record = record(&mgr, "c");
     assert_eq!((record.state, record.uids.map(|uids| uids.first())), (ContainerState::Stopped, Some(first)));
 }
+
+#[test]
+fn a_handle_notices_that_another_boot_has_written_to_its_database() {
+    let place = Place::new();
+    let mgr = place.open();
+    start(&mgr, "c");
+    let (host, _) = host_in("second-boot", "6.18.0");
+    EmbeddedMgr::open(place.config(), Arc::new(host)).expect("a usable data root");
+    assert_eq!(record(&mgr, "c").state, ContainerState::Stopped);
+    register(&mgr, "c").expect("a restart");
+    assert_eq!(record(&mgr, "c").state, ContainerState::Running);
+}
