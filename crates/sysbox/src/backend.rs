@@ -1,80 +1,12 @@
 //! Backends by URL.
 
-use std::{fmt, path::PathBuf, str::FromStr, sync::Arc};
+use std::sync::Arc;
 
 use sysbox_core::{AbsPath, HostPort, InvalidPath, session::Ports};
 
-/// Which backend answers, as `embedded:` or `embedded:///data-root`.
-///
-/// ```
-/// use sysbox::BackendUrl;
-///
-/// assert!("embedded:///var/lib/here".parse::<BackendUrl>().is_ok());
-/// assert!("embedded://relative".parse::<BackendUrl>().is_err());
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum BackendUrl {
-    /// The manager in this process, with its state below a data root.
-    Embedded {
-        /// The data root; `None` for the one of [`BackendOptions`].
-        data_root: Option<AbsPath>,
-    },
-}
+mod url;
 
-impl Default for BackendUrl {
-    fn default() -> Self {
-        Self::Embedded { data_root: None }
-    }
-}
-
-impl FromStr for BackendUrl {
-    type Err = InvalidBackendUrl;
-
-    fn from_str(url: &str) -> Result<Self, Self::Err> {
-        let unknown = || InvalidBackendUrl::Scheme { url: url.to_owned() };
-        let (scheme, rest) = url.split_once(':').ok_or_else(unknown)?;
-        if scheme != "embedded" {
-            return Err(unknown());
-        }
-        let path = rest.strip_prefix("//").unwrap_or(rest);
-        if path.is_empty() {
-            return Ok(Self::default());
-        }
-        let data_root = AbsPath::new(PathBuf::from(path))
-            .map_err(|source| InvalidBackendUrl::Path { url: url.to_owned(), source })?;
-        Ok(Self::Embedded { data_root: Some(data_root) })
-    }
-}
-
-impl fmt::Display for BackendUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Embedded { data_root: None } => f.write_str("embedded:"),
-            Self::Embedded { data_root: Some(path) } => write!(f, "embedded://{path}"),
-        }
-    }
-}
-
-/// Why a text is not a [`BackendUrl`].
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum InvalidBackendUrl {
-    /// Its scheme names no backend.
-    #[error("backend {url:?} is not known; the backends are embedded: and embedded:///DATA-ROOT")]
-    Scheme {
-        /// The text.
-        url: String,
-    },
-    /// Its path is not one.
-    #[error("backend {url:?} has no absolute path")]
-    Path {
-        /// The text.
-        url: String,
-        /// The rule that is broken.
-        #[source]
-        source: InvalidPath,
-    },
-}
+pub use url::{BackendUrl, InvalidBackendUrl};
 
 /// What a backend may need besides its URL.
 #[derive(Clone, Debug, Default)]
@@ -84,6 +16,12 @@ pub struct BackendOptions {
     /// Where the embedded backend takes ids from.
     #[cfg(feature = "embedded")]
     pub subids: sysbox_embedded::SubidSource,
+    /// Whether the embedded backend keeps its database open, which a process that forks must not.
+    #[cfg(feature = "embedded")]
+    pub connections: sysbox_embedded::Connections,
+    /// How calls to daemons wait.
+    #[cfg(feature = "grpc")]
+    pub client: sysbox_transport_grpc::ClientOptions,
 }
 
 /// A backend that was opened: the ports for the facades, and what only this backend has.
@@ -97,50 +35,47 @@ pub struct Backend {
 impl Backend {
     /// The data root of the embedded backend where neither URL nor options name one.
     pub const DEFAULT_DATA_ROOT: &str = "/var/lib/sysbox-embedded";
+    /// Where daemons put their sockets, Sysbox's own among them.
+    pub const DEFAULT_SOCKET_DIR: &str = "/run/sysbox";
+    /// The name of the manager's socket.
+    pub const MGR_SOCKET: &str = "sysmgr.sock";
+    /// The name of the fs daemon's socket.
+    pub const FS_SOCKET: &str = "sysfs.sock";
+    /// The name of the socket that seccomp descriptors are handed over on.
+    pub const SECCOMP_SOCKET: &str = "sysfs-seccomp.sock";
 
-    /// Opens the backend that a URL names.
+    /// Opens the backend that a URL names. A daemon is connected to by the first call, not here.
     ///
     /// # Errors
     /// [`BackendError`] when it cannot be opened or this build does not have it.
-    #[cfg_attr(
-        not(feature = "embedded"),
-        expect(unused_variables, reason = "only the embedded backend needs them")
-    )]
     pub fn open(
         url: &BackendUrl,
         options: &BackendOptions,
         host: Arc<dyn HostPort>,
     ) -> Result<Self, BackendError> {
         match url {
-            #[cfg(feature = "embedded")]
-            BackendUrl::Embedded { .. } => {
-                let config = embedded_config(url, options)?;
-                let mgr = Arc::new(sysbox_embedded::EmbeddedMgr::open(config, host)?);
-                let ports = Ports { mgr: Some(mgr.clone()), ..Ports::default() };
-                Ok(Self { ports, embedded: Some(mgr) })
-            }
-            #[cfg(not(feature = "embedded"))]
-            BackendUrl::Embedded { .. } => Err(BackendError::NotBuilt { feature: "embedded" }),
+            BackendUrl::Embedded { data_root } => open_embedded(data_root.as_ref(), options, host),
+            BackendUrl::Grpc { dir } => open_grpc(dir, options),
         }
     }
 
-    /// Checks, without opening or making anything, that the backend of a URL could give a container `size` ids.
+    /// Checks, without opening or making anything, that the backend of a URL could give a container `size` ids. Of a daemon
+    /// nothing is asked.
     ///
     /// # Errors
     /// [`BackendError`] when it could not, or an account file is not valid.
-    #[cfg_attr(
-        not(feature = "embedded"),
-        expect(unused_variables, reason = "only the embedded backend needs them")
-    )]
     pub fn check_ids(url: &BackendUrl, options: &BackendOptions, size: u32) -> Result<(), BackendError> {
         match url {
             #[cfg(feature = "embedded")]
-            BackendUrl::Embedded { .. } => {
-                let config = embedded_config(url, options)?;
-                Ok(sysbox_embedded::check_subids(&config, size)?)
+            BackendUrl::Embedded { data_root } => {
+                Ok(sysbox_embedded::check_subids(&embedded_config(data_root.as_ref(), options)?, size)?)
             }
             #[cfg(not(feature = "embedded"))]
-            BackendUrl::Embedded { .. } => Err(BackendError::NotBuilt { feature: "embedded" }),
+            BackendUrl::Embedded { .. } => {
+                let _ = (options, size);
+                Err(BackendError::NotBuilt { feature: "embedded" })
+            }
+            BackendUrl::Grpc { .. } => Ok(()),
         }
     }
 
@@ -151,32 +86,75 @@ impl Backend {
 
     /// The embedded manager, if this is it: it can list what it knows.
     #[cfg(feature = "embedded")]
-    pub fn embedded(&self) -> Option<&sysbox_embedded::EmbeddedMgr> {
-        self.embedded.as_deref()
+    pub fn embedded(&self) -> Option<&Arc<sysbox_embedded::EmbeddedMgr>> {
+        self.embedded.as_ref()
     }
 }
 
 #[cfg(feature = "embedded")]
+fn open_embedded(
+    data_root: Option<&AbsPath>,
+    options: &BackendOptions,
+    host: Arc<dyn HostPort>,
+) -> Result<Backend, BackendError> {
+    let mgr = Arc::new(sysbox_embedded::EmbeddedMgr::open(embedded_config(data_root, options)?, host)?);
+    Ok(Backend { ports: Ports { mgr: Some(mgr.clone()), ..Ports::default() }, embedded: Some(mgr) })
+}
+
+#[cfg(not(feature = "embedded"))]
+fn open_embedded(
+    _: Option<&AbsPath>,
+    _: &BackendOptions,
+    _: Arc<dyn HostPort>,
+) -> Result<Backend, BackendError> {
+    Err(BackendError::NotBuilt { feature: "embedded" })
+}
+
+#[cfg(feature = "embedded")]
 fn embedded_config(
-    url: &BackendUrl,
+    data_root: Option<&AbsPath>,
     options: &BackendOptions,
 ) -> Result<sysbox_embedded::Config, BackendError> {
-    let BackendUrl::Embedded { data_root } = url;
     let default = || AbsPath::new(Backend::DEFAULT_DATA_ROOT);
-    let given = data_root.clone().or_else(|| options.data_root.clone());
-    let data_root = given.map_or_else(default, Ok).map_err(BackendError::DataRoot)?;
+    let given = data_root.or(options.data_root.as_ref()).cloned();
+    let data_root = given.map_or_else(default, Ok).map_err(BackendError::Path)?;
     let mut config = sysbox_embedded::Config::new(data_root);
     config.subids = options.subids.clone();
+    config.connections = options.connections;
     Ok(config)
+}
+
+#[cfg(feature = "grpc")]
+fn open_grpc(dir: &AbsPath, options: &BackendOptions) -> Result<Backend, BackendError> {
+    let socket = |name| AbsPath::new(dir.as_path().join(name)).map_err(BackendError::Path);
+    let client = options.client;
+    let mut as_client = sysbox_transport_seccomp::ClientOptions::default();
+    (as_client.deadlines, as_client.patience) = (client.deadlines, client.patience);
+    let seccomp = sysbox_transport_seccomp::SeccompClient::new(socket(Backend::SECCOMP_SOCKET)?, as_client);
+    let ports = Ports {
+        mgr: Some(Arc::new(sysbox_transport_grpc::GrpcMgr::new(socket(Backend::MGR_SOCKET)?, client))),
+        fs: Some(Arc::new(sysbox_transport_grpc::GrpcFs::new(socket(Backend::FS_SOCKET)?, client))),
+        seccomp: Some(Arc::new(seccomp)),
+    };
+    Ok(Backend {
+        ports,
+        #[cfg(feature = "embedded")]
+        embedded: None,
+    })
+}
+
+#[cfg(not(feature = "grpc"))]
+fn open_grpc(_: &AbsPath, _: &BackendOptions) -> Result<Backend, BackendError> {
+    Err(BackendError::NotBuilt { feature: "grpc" })
 }
 
 /// A backend could not be opened.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BackendError {
-    /// The data root is not a path.
-    #[error("the data root is not valid")]
-    DataRoot(#[source] InvalidPath),
+    /// A path that follows from URL and options is none.
+    #[error("the path of the backend's data or sockets is not valid")]
+    Path(#[source] InvalidPath),
     /// The embedded manager could not be opened.
     #[cfg(feature = "embedded")]
     #[error(transparent)]
@@ -191,31 +169,4 @@ pub enum BackendError {
         /// The cargo feature.
         feature: &'static str,
     },
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_url_is_read_as_it_is_written() {
-        let root = AbsPath::new("/var/lib/here").expect("absolute");
-        for (text, url) in [
-            ("embedded:", BackendUrl::Embedded { data_root: None }),
-            ("embedded:///var/lib/here", BackendUrl::Embedded { data_root: Some(root) }),
-        ] {
-            assert_eq!(text.parse(), Ok(url.clone()));
-            assert_eq!(url.to_string(), text);
-        }
-    }
-
-    #[test]
-    fn an_unknown_scheme_or_a_relative_path_is_refused() {
-        for url in ["", "embedded", "grpc+unix:///run/sysbox", "http://x"] {
-            assert!(matches!(url.parse::<BackendUrl>(), Err(InvalidBackendUrl::Scheme { .. })), "{url}");
-        }
-        for url in ["embedded://here", "embedded:here"] {
-            assert!(matches!(url.parse::<BackendUrl>(), Err(InvalidBackendUrl::Path { .. })), "{url}");
-        }
-    }
 }

@@ -2,7 +2,7 @@
 //!
 //! - The facades [`Mgr`], [`Fs`] and [`Sysbox`] and everything else of `sysbox-core` is re-exported here.
 //! - [`linux`] is the kernel adapter: probes, ID-mapped mounts, tree chown.
-//! - [`Backend`] makes the ports from a URL; `embedded:` needs no daemon.
+//! - [`Backend`] makes the ports from a URL; `embedded:` needs no daemon, `grpc+unix:///run/sysbox` (feature `grpc`) is one.
 //! - [`blocking`] drives the async API in a process that forks and must have one thread.
 //!
 //! ```
@@ -33,5 +33,9 @@ pub use backend::{Backend, BackendError, BackendOptions, BackendUrl, InvalidBack
 #[cfg(feature = "embedded")]
 pub use sysbox_embedded as embedded;
 pub use sysbox_host as linux;
+#[cfg(feature = "grpc")]
+pub use {
+    sysbox_transport as transport, sysbox_transport_grpc as grpc, sysbox_transport_seccomp as seccomp,
+};
 
 pub use sysbox_core::*;

@@ -2,63 +2,16 @@
 //! set, and no descriptor of ours stays open over exec.
 #![expect(clippy::expect_used, reason = "a test")]
 
-use std::{collections::BTreeMap, fs, num::NonZeroU32, sync::Arc};
+use std::{num::NonZeroU32, sync::Arc};
 
 use sysbox::{
     AbsPath, Backend, BackendOptions, BackendUrl, IdMappings, IdRange, ShiftType, Sysbox, blocking::wait,
     linux::LinuxHost,
 };
+use traces::{descriptors, leaves_nothing};
 
-/// Descriptors of this process, with what each is open on.
-fn descriptors() -> BTreeMap<i32, String> {
-    let mut found = BTreeMap::new();
-    for entry in fs::read_dir("/proc/self/fd").expect("procfs") {
-        let entry = entry.expect("procfs");
-        let number = entry.file_name().to_str().expect("a number").parse().expect("a number");
-        // The directory that is being listed is gone by now.
-        if let Ok(target) = fs::read_link(entry.path()) {
-            found.insert(number, target.display().to_string());
-        }
-    }
-    found
-}
-
-fn threads() -> usize {
-    fs::read_dir("/proc/self/task").expect("procfs").count()
-}
-
-/// The sets of caught and blocked signals, as the kernel shows them.
-fn signal_masks() -> Vec<String> {
-    let status = fs::read_to_string("/proc/thread-self/status").expect("procfs");
-    status
-        .lines()
-        .filter(|line| line.starts_with("Sig"))
-        .filter(|line| !line.starts_with("SigQ"))
-        .map(str::to_owned)
-        .collect()
-}
-
-/// Runs a call and checks what it left behind.
-fn leaves_nothing<T>(what: &str, call: impl FnOnce() -> T) -> T {
-    let before = (threads(), descriptors(), signal_masks());
-    let outcome = call();
-    assert_eq!(threads(), before.0, "threads after {what}");
-    assert_eq!(signal_masks(), before.2, "signals after {what}");
-    for (number, target) in descriptors() {
-        if before.1.contains_key(&number) {
-            continue;
-        }
-        // The octal flags of open(2), among them O_CLOEXEC (proc_pid_fdinfo(5)).
-        let flags = fs::read_to_string(format!("/proc/self/fdinfo/{number}")).unwrap_or_default();
-        let cloexec = flags.lines().any(|line| {
-            line.strip_prefix("flags:").is_some_and(|octal| {
-                u32::from_str_radix(octal.trim(), 8).is_ok_and(|bits| bits & 0o2_000_000 != 0)
-            })
-        });
-        assert!(cloexec, "descriptor {number} on {target} stays open over exec after {what}");
-    }
-    outcome
-}
+#[path = "fork_safe/traces.rs"]
+mod traces;
 
 #[test]
 fn no_call_leaves_a_thread_a_signal_handler_or_a_descriptor_that_survives_exec() {

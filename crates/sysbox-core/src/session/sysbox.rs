@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Fs, Mgr, SessionError, TeardownError};
-use crate::{ContainerId, FsPort, MgrPort, SeccompPort};
+use crate::{ContainerId, ErrorKind, FsPort, MgrPort, SeccompPort};
 
 /// The backends of a container. One that is missing disables its facade.
 #[derive(Clone, Debug, Default)]
@@ -72,11 +72,28 @@ impl Sysbox {
             failures.extend(self.fs.unregister().await.err());
         }
         if self.mgr.enabled() {
-            self.mgr.stage = super::mgr::Stage::Registered;
-            failures.extend(self.mgr.unregister().await.err());
+            failures.extend(self.purge_mgr().await.err());
             failures.extend(self.mgr.remove().await.err());
         }
         self.outcome(failures)
+    }
+
+    /// Unregisters with the manager, unless that was done. sysbox-mgr answers `Unknown` to a container that it does not know;
+    /// where this side does not know of a registration either, that is what it means.
+    async fn purge_mgr(&mut self) -> Result<(), SessionError> {
+        use super::mgr::Stage;
+        let remembered = std::mem::replace(&mut self.mgr.stage, Stage::Registered);
+        if remembered == Stage::Unregistered {
+            self.mgr.stage = remembered;
+            return Ok(());
+        }
+        match self.mgr.unregister().await {
+            Err(error) if remembered == Stage::New && is_unknown(&error) => {
+                self.mgr.stage = Stage::Unregistered;
+                Ok(())
+            }
+            outcome => outcome,
+        }
     }
 
     fn outcome(&self, failures: Vec<SessionError>) -> Result<(), TeardownError> {
@@ -91,11 +108,15 @@ impl Sysbox {
     }
 }
 
+fn is_unknown(error: &SessionError) -> bool {
+    error.port_error().is_some_and(|port| port.kind == ErrorKind::Unknown)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::{
-        AbsPath, ContainerConfig, ErrorKind, IdOffsets, MockFsPort, MockMgrPort, Operation, PortError,
+        AbsPath, ContainerConfig, IdOffsets, MockFsPort, MockMgrPort, Operation, PortError,
     };
     use mockall::Sequence;
     use oci_spec::runtime::Spec;
@@ -171,6 +192,42 @@ mod tests {
         mgr.expect_unregister().times(1).returning(move |_| Err(unknown(Operation::Unregister)));
         mgr.expect_remove().times(1).returning(|_| Ok(()));
         block_on(sysbox(mgr, fs).purge()).expect("purged");
+    }
+
+    fn redundant(_: &ContainerId) -> Result<(), PortError> {
+        let text = "redundant container unregistration for container c1";
+        Err(PortError::new(Operation::Unregister, ErrorKind::Unknown, text))
+    }
+
+    #[test]
+    fn purge_after_a_teardown_does_not_unregister_twice() {
+        let (mut mgr, fs) = (MockMgrPort::new(), MockFsPort::new());
+        mgr.expect_register().returning(|_| Ok(ContainerConfig::default()));
+        mgr.expect_unregister().times(1).returning(|_| Ok(()));
+        mgr.expect_remove().times(1).returning(|_| Ok(()));
+        let mut sysbox = sysbox(mgr, fs);
+        sysbox.fs = Fs::new(sysbox.id().clone(), None, None);
+        block_on(async {
+            sysbox.mgr.register(&spec()).await.expect("registered");
+            sysbox.teardown().await.expect("unregistered");
+            sysbox.purge().await.expect("removed");
+        });
+    }
+
+    #[test]
+    fn what_a_manager_does_not_say_counts_as_not_known_only_where_nothing_is_remembered() {
+        let port = || {
+            let mut mgr = MockMgrPort::new();
+            mgr.expect_register().returning(|_| Ok(ContainerConfig::default()));
+            mgr.expect_unregister().times(1).returning(redundant);
+            mgr.expect_remove().returning(|_| Ok(()));
+            let ports = Ports { mgr: Some(Arc::new(mgr)), ..Ports::default() };
+            Sysbox::new("c1".parse().expect("valid"), ports)
+        };
+        block_on(port().purge()).expect("nothing is remembered");
+        let mut registered = port();
+        block_on(registered.mgr.register(&spec())).expect("registered");
+        block_on(registered.purge()).expect_err("it was registered, and may still be");
     }
 
     #[test]

@@ -1,0 +1,127 @@
+//! The URL of a backend.
+
+use std::{fmt, path::PathBuf, str::FromStr};
+
+use sysbox_core::{AbsPath, InvalidPath};
+
+use super::Backend;
+
+/// Which backend answers: `embedded:`, `embedded:///DATA-ROOT` or `grpc+unix:///SOCKET-DIR`.
+///
+/// ```
+/// use sysbox::BackendUrl;
+///
+/// assert!("embedded:///var/lib/here".parse::<BackendUrl>().is_ok());
+/// assert!("grpc+unix:///run/sysbox".parse::<BackendUrl>().is_ok());
+/// assert!("embedded://relative".parse::<BackendUrl>().is_err());
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BackendUrl {
+    /// The manager in this process, with its state below a data root.
+    Embedded {
+        /// The data root; `None` for the one of [`BackendOptions`](super::BackendOptions).
+        data_root: Option<AbsPath>,
+    },
+    /// Daemons that speak gRPC.
+    Grpc {
+        /// The directory of their sockets.
+        dir: AbsPath,
+    },
+}
+
+impl Default for BackendUrl {
+    fn default() -> Self {
+        Self::Embedded { data_root: None }
+    }
+}
+
+impl FromStr for BackendUrl {
+    type Err = InvalidBackendUrl;
+
+    fn from_str(url: &str) -> Result<Self, Self::Err> {
+        let unknown = || InvalidBackendUrl::Scheme { url: url.to_owned() };
+        let (scheme, rest) = url.split_once(':').ok_or_else(unknown)?;
+        let path = rest.strip_prefix("//").unwrap_or(rest);
+        let path = |default: &str| {
+            let path = if path.is_empty() { default } else { path };
+            AbsPath::new(PathBuf::from(path))
+                .map_err(|source| InvalidBackendUrl::Path { url: url.to_owned(), source })
+        };
+        match scheme {
+            "embedded" if rest.is_empty() || rest == "//" => Ok(Self::default()),
+            "embedded" => Ok(Self::Embedded { data_root: Some(path("")?) }),
+            "grpc+unix" => Ok(Self::Grpc { dir: path(Backend::DEFAULT_SOCKET_DIR)? }),
+            _ => Err(unknown()),
+        }
+    }
+}
+
+impl fmt::Display for BackendUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Embedded { data_root: None } => f.write_str("embedded:"),
+            Self::Embedded { data_root: Some(path) } => write!(f, "embedded://{path}"),
+            Self::Grpc { dir } => write!(f, "grpc+unix://{dir}"),
+        }
+    }
+}
+
+/// Why a text is not a [`BackendUrl`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidBackendUrl {
+    /// Its scheme names no backend.
+    #[error(
+        "backend {url:?} is not known; the backends are embedded:, embedded:///DATA-ROOT and \
+         grpc+unix:///SOCKET-DIR"
+    )]
+    Scheme {
+        /// The text.
+        url: String,
+    },
+    /// Its path is not one.
+    #[error("backend {url:?} has no absolute path")]
+    Path {
+        /// The text.
+        url: String,
+        /// The rule that is broken.
+        #[source]
+        source: InvalidPath,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path(path: &str) -> AbsPath {
+        AbsPath::new(path).expect("absolute")
+    }
+
+    #[test]
+    fn a_url_is_read_as_it_is_written() {
+        for (text, url) in [
+            ("embedded:", BackendUrl::Embedded { data_root: None }),
+            ("embedded:///var/lib/here", BackendUrl::Embedded { data_root: Some(path("/var/lib/here")) }),
+            ("grpc+unix:///run/here", BackendUrl::Grpc { dir: path("/run/here") }),
+        ] {
+            assert_eq!(text.parse(), Ok(url.clone()));
+            assert_eq!(url.to_string(), text);
+        }
+    }
+
+    #[test]
+    fn daemons_are_looked_for_where_sysbox_puts_them() {
+        assert_eq!("grpc+unix:".parse(), Ok(BackendUrl::Grpc { dir: path("/run/sysbox") }));
+    }
+
+    #[test]
+    fn an_unknown_scheme_or_a_relative_path_is_refused() {
+        for url in ["", "embedded", "grpc:///run/sysbox", "http://x"] {
+            assert!(matches!(url.parse::<BackendUrl>(), Err(InvalidBackendUrl::Scheme { .. })), "{url}");
+        }
+        for url in ["embedded://here", "embedded:here", "grpc+unix://run/sysbox"] {
+            assert!(matches!(url.parse::<BackendUrl>(), Err(InvalidBackendUrl::Path { .. })), "{url}");
+        }
+    }
+}
