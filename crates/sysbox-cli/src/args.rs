@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use sysbox::{BackendUrl, ContainerId, IdRange, shift::Policy};
+use sysbox::{Backend, BackendUrl, ContainerId, IdRange, shift::Policy};
 
 /// Runs OCI bundles as system containers: root inside, nobody outside.
 #[derive(Debug, Parser)]
@@ -12,6 +12,9 @@ pub(crate) struct Cli {
     /// What is told on standard error: error, warn, info, debug or trace, or a filter by module.
     #[arg(long, global = true, value_name = "LEVEL", env = "SYSBOX_LOG")]
     pub(crate) log: Option<String>,
+    /// How it is told.
+    #[arg(long, global = true, value_name = "FORMAT", default_value = "text")]
+    pub(crate) log_format: LogFormat,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
@@ -32,12 +35,26 @@ pub(crate) enum Command {
     Delete(DeleteArgs),
     /// Run a command in a system container over the host's own root file system, and show what it is like inside.
     Demo(DemoArgs),
+    /// Be the daemon: answer other runtimes over sockets, Sysbox's own runtime among them.
+    ///
+    /// Listens on sysmgr.sock and sysfs.sock in a directory that root alone can enter, or on sockets of these names that systemd
+    /// hands over. Tells systemd when it is ready and when it stops. On SIGTERM or SIGINT no call is taken any more, those that
+    /// have begun are carried out; a second signal ends it at once.
+    Serve(ServeArgs),
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// Lines for people.
+    Text,
+    /// One JSON object a line, with the time.
+    Json,
 }
 
 /// Which backend answers, and where state is kept.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct WiringArgs {
-    /// The backend: embedded: or embedded:///DATA-ROOT.
+    /// The backend: embedded:, embedded:///DATA-ROOT, or daemons by grpc+unix:///SOCKET-DIR.
     #[arg(long, value_name = "URL", env = "SYSBOX_BACKEND")]
     pub(crate) backend: Option<BackendUrl>,
     /// The directory that holds the state of containers [default: /var/lib/sysbox-embedded].
@@ -71,6 +88,9 @@ pub(crate) struct RunArgs {
     /// Run on a kernel that is older than what is known to work.
     #[arg(long)]
     pub(crate) no_kernel_check: bool,
+    /// Do without sysbox-fs: the container sees the kernel's own /proc and /sys.
+    #[arg(long)]
+    pub(crate) no_sysbox_fs: bool,
     /// How the ids of the rootfs are shifted.
     #[arg(long, value_name = "POLICY", default_value = "prefer-id-mapped")]
     pub(crate) shift_policy: ShiftPolicy,
@@ -132,6 +152,27 @@ pub(crate) struct DemoArgs {
     /// The shell command to run inside, in place of one that looks around.
     #[arg(value_name = "COMMAND")]
     pub(crate) command: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ServeArgs {
+    #[command(flatten)]
+    pub(crate) wiring: WiringArgs,
+    /// What is spoken on the sockets.
+    #[arg(long, value_name = "TRANSPORT", default_value = "grpc")]
+    pub(crate) transport: Transport,
+    /// The directory of the sockets. It is made if it is not there.
+    #[arg(long, value_name = "DIR", default_value = Backend::DEFAULT_SOCKET_DIR)]
+    pub(crate) dir: PathBuf,
+    /// Answer this user too, beside root. It can then do to containers what root can.
+    #[arg(long, value_name = "UID")]
+    pub(crate) peer_uid: Vec<u32>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Transport {
+    /// gRPC, as Sysbox's own daemons.
+    Grpc,
 }
 
 #[cfg(test)]

@@ -6,3 +6,4 @@ pub(crate) mod demo;
 pub(crate) mod execute;
 pub(crate) mod list;
 pub(crate) mod run;
+pub(crate) mod serve;

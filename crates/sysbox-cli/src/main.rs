@@ -20,13 +20,14 @@ use args::{Cli, Command};
 
 fn main() -> std::process::ExitCode {
     let cli = Cli::parse();
-    render::set_up_log(cli.log.as_deref());
+    render::set_up_log(&cli);
     let outcome = match &cli.command {
         Command::Run(args) => command::run::run(args),
         Command::Delete(args) => command::delete::run(args),
         Command::List(args) => command::list::run(args),
         Command::Check(args) => command::check::run(args),
         Command::Demo(args) => command::demo::run(args),
+        Command::Serve(args) => command::serve::run(args),
     };
     outcome.unwrap_or_else(|error| {
         render::error(&error);

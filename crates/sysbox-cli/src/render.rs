@@ -13,24 +13,30 @@ use comfy_table::{ContentArrangement, Table, presets::NOTHING};
 use serde::Serialize;
 use tracing_subscriber::EnvFilter;
 
-use crate::timings::Timings;
+use crate::{
+    args::{Cli, Command, LogFormat},
+    timings::Timings,
+};
 
 /// libcontainer reports an error it returns as an event too; it is told once, by us. What fails in the container's process
 /// is told there alone: all that is returned of it is that it failed.
 const QUIET: &str =
     "warn,libcontainer=off,libcgroups=off,libcontainer::process::init=error,libcontainer::rootfs=error";
 
-/// Sends events to standard error: those of `level`, by default warnings and errors.
-pub(crate) fn set_up_log(level: Option<&str>) {
-    let filter = EnvFilter::builder().parse_lossy(level.unwrap_or(QUIET));
+/// A daemon also tells what it does.
+const QUIET_DAEMON: &str = "info";
+
+/// Sends events to standard error: those that are asked for, by default warnings and errors.
+pub(crate) fn set_up_log(cli: &Cli) {
+    let default = if matches!(cli.command, Command::Serve(_)) { QUIET_DAEMON } else { QUIET };
+    let filter = EnvFilter::builder().parse_lossy(cli.log.as_deref().unwrap_or(default));
     // Colours are for people, unless they say no (https://no-color.org).
     let colours = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|no| no.is_empty());
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr)
-        .with_ansi(colours)
-        .without_time()
-        .init();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    match cli.log_format {
+        LogFormat::Text => log.with_ansi(colours).without_time().init(),
+        LogFormat::Json => log.json().init(),
+    }
 }
 
 /// Prints an error with everything that caused it.

@@ -5,6 +5,7 @@ mod binds;
 mod cgroup;
 mod clean_up;
 mod create;
+pub(crate) mod fs;
 mod mounts;
 mod preflight;
 mod prepare;

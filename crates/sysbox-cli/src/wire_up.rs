@@ -3,7 +3,11 @@
 use std::{path::Path, sync::Arc};
 
 use anyhow::{Context, bail};
-use sysbox::{AbsPath, Backend, BackendOptions, BackendUrl, embedded::SubidSource, linux::LinuxHost};
+use sysbox::{
+    AbsPath, Backend, BackendOptions, BackendUrl,
+    embedded::{Connections, SubidSource},
+    linux::LinuxHost,
+};
 
 use crate::{args::WiringArgs, container::Containers};
 
@@ -22,11 +26,18 @@ impl Wiring {
     pub(crate) fn new(args: &WiringArgs) -> anyhow::Result<Self> {
         let url = args.backend.clone().unwrap_or_default();
         let data_root = data_root(args, &url)?;
+        if args.subid_range.is_some() && !matches!(url, BackendUrl::Embedded { .. }) {
+            bail!("--subid-range is for the embedded backend; give it to the daemon: sysbox serve --subid-range")
+        }
         let subids = args.subid_range.map_or_else(SubidSource::default, SubidSource::Range);
         Ok(Self {
             host: Arc::new(LinuxHost::default()),
             containers: Containers::new(&data_root),
-            options: BackendOptions { data_root: Some(data_root.clone()), subids },
+            options: BackendOptions {
+                data_root: Some(data_root.clone()),
+                subids,
+                ..BackendOptions::default()
+            },
             url,
             data_root,
         })
@@ -47,6 +58,13 @@ impl Wiring {
         self.open_url(&self.url)
     }
 
+    /// Opens the backend for a process that never forks, as a daemon.
+    pub(crate) fn open_for_daemon(&self) -> anyhow::Result<Backend> {
+        let options = BackendOptions { connections: Connections::Kept, ..self.options.clone() };
+        Backend::open(&self.url, &options, self.host.clone())
+            .with_context(|| format!("cannot open the backend \"{}\"", self.url))
+    }
+
     /// Opens the backend that a container was made with.
     pub(crate) fn open_url(&self, url: &BackendUrl) -> anyhow::Result<Backend> {
         Backend::open(url, &self.options, self.host.clone())
@@ -57,13 +75,15 @@ impl Wiring {
 /// One data root holds the state of the containers and of the embedded manager, whichever option names it.
 fn data_root(args: &WiringArgs, url: &BackendUrl) -> anyhow::Result<AbsPath> {
     let given = args.data_root.as_deref().map(absolute).transpose().context("--data-root is not valid")?;
-    let BackendUrl::Embedded { data_root: of_url } = url;
+    let of_url = match url {
+        BackendUrl::Embedded { data_root } => data_root.clone(),
+        BackendUrl::Grpc { .. } => None,
+    };
     match (given, of_url) {
-        (Some(given), Some(of_url)) if given != *of_url => {
+        (Some(given), Some(of_url)) if given != of_url => {
             bail!("--data-root is {given} and --backend says {of_url}; give one of them")
         }
-        (Some(path), _) => Ok(path),
-        (None, Some(path)) => Ok(path.clone()),
+        (Some(path), _) | (None, Some(path)) => Ok(path),
         (None, None) => Ok(AbsPath::new(Backend::DEFAULT_DATA_ROOT)?),
     }
 }

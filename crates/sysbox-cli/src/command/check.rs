@@ -1,13 +1,15 @@
 //! `sysbox check`: whether this host can run system containers, and what would mend it.
 
-use std::{path::Path, process::ExitCode};
+use std::{path::Path, process::ExitCode, time::Duration};
 
 use serde::Serialize;
 use sysbox::{
-    AbsPath, HostPort,
+    AbsPath, Backend, BackendUrl, HostPort,
+    blocking::wait,
     embedded::{SubidOrigin, SubidPool},
     host::{Feature, Support},
     host_check::{HostCheckError, HostFacts, KernelCheck, required_kernel, verdict},
+    transport::dial,
 };
 
 use crate::{
@@ -45,7 +47,10 @@ pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
     let wiring = Wiring::new(&args.wiring)?;
     let mut rows = system(&*wiring.host)?;
     rows.extend(features(&*wiring.host, &wiring.data_root)?);
-    rows.extend(ids(&wiring)?);
+    rows.extend(match wiring.url() {
+        BackendUrl::Embedded { .. } => ids(&wiring)?,
+        BackendUrl::Grpc { dir } => daemons(dir)?,
+    });
     if args.json {
         render::json(&rows)?;
     } else {
@@ -167,6 +172,22 @@ fn ids(wiring: &Wiring) -> anyhow::Result<Vec<Row>> {
             vec![broken("ids for containers", &error.into(), mend)]
         }
     })
+}
+
+/// Whether daemons listen.
+fn daemons(dir: &AbsPath) -> anyhow::Result<Vec<Row>> {
+    let row = |(what, socket): (&str, &str)| {
+        let socket = AbsPath::new(dir.as_path().join(socket))?;
+        let outcome = wait(async { dial(&socket, Duration::ZERO).await });
+        Ok(Row {
+            what: what.to_owned(),
+            found: outcome.as_ref().map_or_else(|error| render::chain(error), |_| "listens".to_owned()),
+            needed: "a daemon that listens".to_owned(),
+            verdict: if outcome.is_ok() { Verdict::Ok } else { Verdict::Fail },
+            mend: outcome.err().map(|_| "start it: sysbox serve, or systemctl start sysbox".to_owned()),
+        })
+    };
+    [("manager", Backend::MGR_SOCKET), ("sysbox-fs", Backend::FS_SOCKET)].into_iter().map(row).collect()
 }
 
 fn pool_row(what: &str, pool: &SubidPool) -> Row {

@@ -98,7 +98,9 @@ fn forget(wiring: &Wiring, id: &ContainerId, force: bool) -> anyhow::Result<()> 
         return Ok(());
     }
     let backend = wiring.open()?;
-    let known = backend.embedded().map(|embedded| embedded.list()).transpose()?.unwrap_or_default();
+    // A daemon cannot be asked whether the container runs, and would make one that does unknown.
+    let Some(embedded) = backend.embedded() else { return Ok(()) };
+    let known = embedded.list()?;
     if known.iter().any(|known| known.id == *id && known.state != ContainerState::Stopped) {
         // It may have been registered this moment by a runtime that has its directory now, or by another program.
         bail!(

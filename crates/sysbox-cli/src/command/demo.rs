@@ -52,7 +52,7 @@ pub(crate) fn run(args: &DemoArgs) -> anyhow::Result<ExitCode> {
     let id: ContainerId = format!("demo-{}", process::id()).parse()?;
     check(&id, &bundle, &wiring)?;
     let job =
-        Job { id: &id, bundle: &bundle, policy: Policy::PreferIdMapped, wiring: &wiring, mounts: &mounts };
+        Job { id: &id, bundle: &bundle, policy: Policy::PreferIdMapped, wiring: &wiring, mounts: &mounts, with_fs: true };
     let outcome = execute(&job, &mut timings, |started| {
         show_outside(started)?;
         render::heading("inside")?;

@@ -5,14 +5,14 @@ use std::{process::ExitCode, time::SystemTime};
 use anyhow::{Context, bail};
 use sysbox::{
     AbsPath, Backend, BackendUrl, ContainerId, ErrorKind, IdMappings, Sysbox, blocking::wait,
-    linux::network::bring_loopback_up, shift::Policy, syscont,
+    linux::network::bring_loopback_up, session::Ports, shift::Policy, syscont,
 };
 
 use crate::{
     bundle::Bundle,
-    container::{Claim, ProcessId, Record},
+    container::{Claim, Given, ProcessId, Record},
     runtime::{
-        Cgroup, Console, Ground, Prepared, PrivateMounts, Signals, clean_up, create, preflight, prepare,
+        Cgroup, Console, Ground, Prepared, PrivateMounts, Signals, clean_up, create, fs, preflight, prepare,
         supervise,
     },
     timings::Timings,
@@ -27,6 +27,8 @@ pub(crate) struct Job<'a> {
     pub(crate) policy: Policy,
     pub(crate) wiring: &'a Wiring,
     pub(crate) mounts: &'a PrivateMounts,
+    /// Whether sysbox-fs is used where the backend has it.
+    pub(crate) with_fs: bool,
 }
 
 /// A container that has just been started.
@@ -56,7 +58,8 @@ pub(crate) fn execute(
     let mut signals = Signals::catch().context("cannot catch signals")?;
     let backend = timings.step("open the backend", || job.wiring.open())?;
     let claim = claim(job, timings)?;
-    let mut sysbox = Sysbox::new(job.id.clone(), backend.ports());
+    let ports = if job.with_fs { backend.ports() } else { Ports { fs: None, ..backend.ports() } };
+    let mut sysbox = Sysbox::new(job.id.clone(), ports);
     let mut record = match begin(job, &claim) {
         Ok(record) => record,
         Err(error) => return Err(give_up(error, || Ok(claim.remove()?))),
@@ -131,9 +134,6 @@ fn register(sysbox: &mut Sysbox, bundle: &Bundle) -> anyhow::Result<()> {
         let undo = || if is_anothers { Ok(()) } else { Ok(wait(sysbox.purge())?) };
         return Err(give_up(error.into(), undo));
     }
-    if !sysbox.fs.enabled() {
-        tracing::debug!("the backend has no sysbox-fs: the container sees the kernel's own /proc and /sys");
-    }
     Ok(())
 }
 
@@ -148,17 +148,26 @@ fn live(
 ) -> anyhow::Result<ExitCode> {
     signals.check()?;
     let Job { bundle, policy, wiring, mounts, .. } = *job;
+    timings.step("ask sysbox-fs", || fs::get_config(sysbox))?;
     let prepared = prepare(sysbox, Ground { bundle, policy, claim, wiring, mounts }, signals, timings)?;
     let wants_terminal =
         prepared.spec.process().as_ref().and_then(|process| process.terminal()).unwrap_or(false);
     let console = wants_terminal.then(|| Console::listen(mounts.path("console.sock")?)).transpose()?;
+    timings.step("pre-register with sysbox-fs", || fs::pre_register(sysbox, &prepared.spec))?;
     let mut created = timings.step("create the container", || create(claim, &prepared, console.as_ref()))?;
     record.init = Some(created.init);
+    record.given = Some(Given {
+        uids: prepared.ids.uids.to_string(),
+        gids: prepared.ids.gids.to_string(),
+        shift: prepared.shift.rootfs.name().to_owned(),
+    });
     claim.save(record)?;
     if syscont::netns(&prepared.spec)?.is_none() {
-        bring_loopback_up(&AbsPath::new(format!("/proc/{}/ns/net", created.init.pid))?)?;
+        bring_loopback_up(&AbsPath::new(format!("/proc/{}/ns/net", created.init.pid))?)
+            .with_context(|| format!("cannot start container {}", job.id))?;
     }
     let terminal = console.map(Console::accept).transpose()?;
+    timings.step("register with sysbox-fs", || fs::register(sysbox, &prepared, created.init))?;
     timings.step("update", || update(sysbox, &prepared, created.init))?;
     signals.check()?;
     started(&Started { prepared: &prepared, init: created.init })?;

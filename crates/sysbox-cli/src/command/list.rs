@@ -29,7 +29,7 @@ pub(crate) struct Row {
     /// The host's group ids, first-last.
     pub(crate) gids: Option<String>,
     /// How its rootfs is shifted.
-    pub(crate) shift: Option<&'static str>,
+    pub(crate) shift: Option<String>,
     /// Seconds since 1970.
     pub(crate) created: u64,
     pub(crate) bundle: Option<String>,
@@ -68,7 +68,7 @@ fn rows(wiring: &Wiring) -> anyhow::Result<Vec<Row>> {
         let row = rows.entry(container.id.to_string()).or_insert_with(|| of_manager(&container));
         row.uids = container.uids.map(|range| range.to_string());
         row.gids = container.gids.map(|range| range.to_string());
-        row.shift = Some(container.rootfs_shift.name());
+        row.shift = Some(container.rootfs_shift.name().to_owned());
     }
     Ok(rows.into_values().collect())
 }
@@ -76,10 +76,14 @@ fn rows(wiring: &Wiring) -> anyhow::Result<Vec<Row>> {
 fn of_runtime(record: &Record) -> Row {
     let status = record.status();
     let runs = matches!(status, Status::Running | Status::Orphaned);
+    let given = record.given.as_ref();
     Row {
         id: record.id.clone(),
         status: Some(status),
         pid: record.init.filter(|_| runs).map(|init| init.pid),
+        uids: given.map(|given| given.uids.clone()),
+        gids: given.map(|given| given.gids.clone()),
+        shift: given.map(|given| given.shift.clone()),
         created: record.created,
         bundle: Some(record.bundle.clone()),
         rootfs: record.rootfs.clone(),
@@ -105,7 +109,7 @@ fn cells(row: &Row) -> Vec<String> {
         or_dash(row.pid.map(|pid| pid.to_string())),
         or_dash(row.uids.clone()),
         or_dash(row.gids.clone()),
-        or_dash(row.shift.map(str::to_owned)),
+        or_dash(row.shift.clone()),
         age(row.created),
         row.rootfs.clone(),
     ]

@@ -36,6 +36,19 @@ pub(crate) struct Record {
     pub(crate) runtime: ProcessId,
     /// Its init process.
     pub(crate) init: Option<ProcessId>,
+    /// What it was given, once it has an init process.
+    pub(crate) given: Option<Given>,
+}
+
+/// The ids of a container, to be shown; the manager is who knows them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Given {
+    /// The host's user ids, first-last.
+    pub(crate) uids: String,
+    /// The host's group ids, first-last.
+    pub(crate) gids: String,
+    /// How its rootfs is shifted.
+    pub(crate) shift: String,
 }
 
 /// What a container is doing, by its processes.
@@ -75,6 +88,7 @@ impl Record {
             created,
             runtime,
             init: None,
+            given: None,
         })
     }
 

@@ -1,0 +1,140 @@
+//! `sysbox serve`: a backend behind sockets, for other runtimes.
+//!
+//! One thread serves all connections; calls that block are done on threads of their own.
+
+mod sockets;
+
+use std::{process::ExitCode, sync::Arc};
+
+use anyhow::{Context, bail};
+use rustix::process::{Resource, getrlimit, setrlimit};
+use sd_notify::NotifyState;
+use sysbox::{
+    BackendUrl, MgrPort,
+    grpc::{ServerOptions, serve_fs, serve_mgr},
+    seccomp::serve_seccomp,
+    session::Ports,
+    transport::{Offloaded, PeerPolicy},
+};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use self::sockets::Sockets;
+use crate::{
+    args::{ServeArgs, Transport},
+    wire_up::{Wiring, absolute, require_root},
+};
+
+/// Runs the command.
+pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
+    require_root()?;
+    let Transport::Grpc = args.transport;
+    let wiring = Wiring::new(&args.wiring)?;
+    let dir = absolute(&args.dir).context("--dir is not valid")?;
+    if *wiring.url() == (BackendUrl::Grpc { dir: dir.clone() }) {
+        bail!("the backend is the daemon on {dir} itself; give another --backend, or another --dir");
+    }
+    allow_many_connections();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let outcome = runtime.block_on(async {
+        let mut signals = Signals::catch()?;
+        let ports = ports(&wiring)?;
+        let sockets = Sockets::take_or_bind(&dir, ports.seccomp.is_some())?;
+        tell(&[NotifyState::Ready]);
+        tracing::info!(%dir, backend = %wiring.url(), "serving");
+        let stop = CancellationToken::new();
+        let serving = serve(ports, sockets, options(args), stop.clone());
+        tokio::pin!(serving);
+        tokio::select! {
+            outcome = &mut serving => return outcome,
+            () = signals.next() => {}
+        }
+        tell(&[NotifyState::Stopping]);
+        tracing::info!("stopping; calls that have begun are carried out");
+        stop.cancel();
+        tokio::select! {
+            outcome = &mut serving => outcome,
+            () = signals.next() => bail!("ended by a second signal while calls were being carried out"),
+        }
+    });
+    // A call that is still being carried out must not keep a daemon that was told twice to end.
+    runtime.shutdown_background();
+    outcome.map(|()| ExitCode::SUCCESS)
+}
+
+/// The ports of the backend, none of which holds up the thread that serves.
+fn ports(wiring: &Wiring) -> anyhow::Result<Ports> {
+    let backend = wiring.open_for_daemon()?;
+    let ports = backend.ports();
+    Ok(match backend.embedded() {
+        Some(embedded) => {
+            let mgr: Arc<dyn MgrPort> = Arc::new(Offloaded::new(embedded.clone()));
+            Ports { mgr: Some(mgr), ..ports }
+        }
+        None => ports,
+    })
+}
+
+fn options(args: &ServeArgs) -> ServerOptions {
+    let mut options = ServerOptions::default();
+    options.peers = PeerPolicy::with_users(args.peer_uid.iter().copied());
+    options
+}
+
+/// Serves all sockets until told to stop, or until one cannot be served any more.
+async fn serve(
+    ports: Ports,
+    sockets: Sockets,
+    options: ServerOptions,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let mgr = ports.mgr.context("the backend has no manager")?;
+    let seccomp_options = sysbox::seccomp::ServerOptions { peers: options.peers.clone(), ..Default::default() };
+    let mgr = async { serve_mgr(mgr, sockets.mgr, &options, stop.clone()).await.map_err(anyhow::Error::from) };
+    let fs = async { serve_fs(ports.fs, sockets.fs, &options, stop.clone()).await.map_err(anyhow::Error::from) };
+    let seccomp = async {
+        match ports.seccomp.zip(sockets.seccomp) {
+            Some((port, listener)) => Ok(serve_seccomp(port, listener, seccomp_options, stop.clone()).await?),
+            None => Ok(()),
+        }
+    };
+    tokio::try_join!(mgr, fs, seccomp)?;
+    Ok(())
+}
+
+/// What tells a daemon to stop.
+#[derive(Debug)]
+struct Signals {
+    term: Signal,
+    int: Signal,
+}
+
+impl Signals {
+    fn catch() -> anyhow::Result<Self> {
+        let catch = |kind| signal(kind).context("cannot catch signals");
+        Ok(Self { term: catch(SignalKind::terminate())?, int: catch(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.term.recv() => {}
+            _ = self.int.recv() => {}
+        }
+    }
+}
+
+/// Each connection is a descriptor, and the soft limit is low for the sake of programs that use select(2).
+fn allow_many_connections() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(errno) = setrlimit(Resource::Nofile, limit) {
+        tracing::warn!(%errno, "the limit of open files stays low");
+    }
+}
+
+/// Tells systemd, if it has started this.
+fn tell(state: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(state) {
+        tracing::warn!(%error, "systemd could not be told");
+    }
+}
