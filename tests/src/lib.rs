@@ -7,6 +7,8 @@
 #![expect(clippy::expect_used, reason = "a test may fail by a panic, also in its helpers")]
 
 mod bundle;
+pub mod daemon;
+pub mod foreign;
 mod ground;
 mod leftovers;
 mod proc;
@@ -19,11 +21,12 @@ mod stepper;
 mod tree;
 
 pub use bundle::{Bundle, uid_map};
+pub use daemon::Daemon;
 pub use ground::{Ground, Kind, Mounted};
 pub use program::{Outcome, binary, finish, require_root};
 pub use pty::Pty;
 pub use running::{PATIENCE, Running, wait_for_end};
-pub use site::Site;
+pub use site::{Site, path};
 pub use snapshot::Snapshot;
 pub use stepper::{Stepper, step_of};
 pub use tree::{busybox, furnish, shift_owners};

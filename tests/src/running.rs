@@ -44,6 +44,14 @@ impl Running {
         Pid::from_child(&self.child)
     }
 
+    /// Whether it has not ended.
+    ///
+    /// # Panics
+    /// When it cannot be looked at.
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().expect("it is our child").is_none()
+    }
+
     /// The next line of its standard output, without the line's end.
     ///
     /// # Panics

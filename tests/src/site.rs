@@ -1,9 +1,12 @@
 //! A data root of its own for a test, with a range of ids that no other test uses.
 //!
 //! Every container of a test is on a site, so whatever has the site's ids, its name or its directory is the test's.
+//!
+//! Which backend its commands use is said by the environment variable `SYSBOX_TEST_BACKEND`: `embedded`, which is the default,
+//! or `grpc`, and then each site has a daemon of its own. So the same tests run over every backend.
 
 use std::{
-    fs,
+    env, fs,
     ops::Range,
     path::{Path, PathBuf},
     process::{self, Command, Stdio},
@@ -13,6 +16,7 @@ use std::{
     },
 };
 
+use rustix::process::Pid;
 use serde_json::Value;
 use sysbox::{
     AbsPath, IdRange,
@@ -23,6 +27,7 @@ use tempfile::TempDir;
 
 use crate::{
     bundle::Bundle,
+    daemon::Daemon,
     ground::open_to_all,
     leftovers::{cgroups, entries, mounts},
     proc::{end, processes_of, that_stay},
@@ -45,14 +50,29 @@ pub struct Site {
     /// What the name of every container of the site begins with, and of no other.
     name: String,
     ids: Range<u32>,
+    /// The daemon that answers, where the backend is one.
+    daemon: Option<Daemon>,
 }
 
 impl Site {
-    /// A site with ids for this many containers. Its data root is not there yet.
+    /// A site with ids for this many containers, over the backend that the environment names. Its data root is not there yet.
+    ///
+    /// # Panics
+    /// When not root, or when the environment names no backend.
+    pub fn new(containers: u32) -> Self {
+        let site = Self::embedded(containers);
+        match env::var("SYSBOX_TEST_BACKEND").as_deref() {
+            Err(_) | Ok("embedded") => site,
+            Ok("grpc") => site.with_daemon(),
+            Ok(other) => panic!("SYSBOX_TEST_BACKEND is {other:?}, which is neither embedded nor grpc"),
+        }
+    }
+
+    /// A site over the embedded backend, for what only this has.
     ///
     /// # Panics
     /// When not root.
-    pub fn new(containers: u32) -> Self {
+    pub fn embedded(containers: u32) -> Self {
         require_root();
         let slot = NEXT.fetch_add(containers, Ordering::Relaxed);
         assert!(slot + containers <= SLOTS, "a test program has ids for {SLOTS} containers");
@@ -60,7 +80,37 @@ impl Site {
         let first = (4096 + process::id() % 64 * SLOTS + slot) * SLOT;
         let dir = TempDir::with_prefix("sysbox-site-").expect("a temporary directory");
         open_to_all(dir.path());
-        Self { dir, name: format!("e2e-{}-{slot}-", process::id()), ids: first..first + containers * SLOT }
+        let name = format!("e2e-{}-{slot}-", process::id());
+        Self { dir, name, ids: first..first + containers * SLOT, daemon: None }
+    }
+
+    /// The same over a daemon of its own.
+    #[must_use]
+    pub fn with_daemon(mut self) -> Self {
+        self.start_daemon();
+        self
+    }
+
+    /// Starts the daemon, which had ended or is ended now, on the same data.
+    pub fn start_daemon(&mut self) -> &Daemon {
+        // Two cannot listen on one socket.
+        self.daemon = None;
+        let (dir, data) = (self.dir.path().join("run"), self.dir.path().join("manager"));
+        let arguments = ["--data-root", path(&data), "--subid-range", &self.range_argument()];
+        self.daemon.insert(Daemon::start(&dir, &arguments))
+    }
+
+    /// Takes the daemon away, to see what happens without.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub fn take_daemon(&mut self) -> Daemon {
+        self.daemon.take().expect("the site has a daemon")
+    }
+
+    /// The URL of the daemon, if there is one.
+    pub fn backend(&self) -> Option<String> {
+        self.daemon.as_ref().map(Daemon::url)
     }
 
     /// A directory of the test's own, removed with the site.
@@ -85,11 +135,18 @@ impl Site {
         format!("{}{name}", self.name)
     }
 
-    /// A command of the binary with this site's data root and ids. It reads nothing.
+    /// A command of the binary with this site's data root, backend and ids. It reads nothing.
     pub fn command(&self, command: &str) -> Command {
         let mut program = self.command_without_range(command);
-        program.args(["--subid-range", &format!("{}:{}", self.ids.start, self.ids.len())]);
+        match self.backend() {
+            Some(url) => program.args(["--backend", &url]),
+            None => program.args(["--subid-range", &self.range_argument()]),
+        };
         program
+    }
+
+    fn range_argument(&self) -> String {
+        format!("{}:{}", self.ids.start, self.ids.len())
     }
 
     /// A command of the binary with this site's data root, and ids by the host's files.
@@ -145,20 +202,30 @@ impl Site {
 
     fn left(&self) -> Vec<String> {
         // Processes first: one that is about to end may still hold, or make, the rest.
-        let mut left = that_stay(processes_of(&self.ids, &self.word()));
+        let mut left = that_stay(self.processes());
         left.extend(mounts(&[&self.word(), "/run/sysbox-runtime"]));
         left.extend(cgroups(&self.name));
         left.extend(entries(&self.data_root().join("containers")));
         left.extend(entries(Path::new("/run/sysbox-runtime")));
         left.extend(self.list().iter().map(|row| format!("row of list {row}")));
-        if self.data_root().exists() {
+        if self.managers_data().exists() {
             left.extend(self.known_to_the_manager());
         }
         left
     }
 
+    /// The processes of this site's containers and runtimes.
+    fn processes(&self) -> Vec<Pid> {
+        let daemon = self.daemon.as_ref().map(Daemon::pid);
+        processes_of(&self.ids, &self.word()).into_iter().filter(|pid| Some(*pid) != daemon).collect()
+    }
+
+    fn managers_data(&self) -> PathBuf {
+        if self.daemon.is_some() { self.dir.path().join("manager") } else { self.data_root() }
+    }
+
     fn known_to_the_manager(&self) -> Vec<String> {
-        let mut config = Config::new(AbsPath::new(self.data_root()).expect("absolute"));
+        let mut config = Config::new(AbsPath::new(self.managers_data()).expect("absolute"));
         config.subids = SubidSource::Range(self.range());
         let manager =
             EmbeddedMgr::open(config, Arc::new(LinuxHost::default())).expect("the data root is sound");
@@ -193,9 +260,17 @@ impl Drop for Site {
             // What it cannot do is tried below.
             let _ = delete.stdout(Stdio::null()).status();
         }
-        end(processes_of(&self.ids, &self.word()));
+        end(self.processes());
         for cgroup in cgroups(&self.name).iter().rev().filter_map(|line| line.strip_prefix("cgroup ")) {
             let _ = fs::remove_dir(cgroup);
         }
     }
+}
+
+/// A path as text.
+///
+/// # Panics
+/// When it is not UTF-8.
+pub fn path(path: &Path) -> &str {
+    path.to_str().expect("temporary directories have plain names")
 }

@@ -20,10 +20,24 @@ const INWARDS: &[(&str, &[&str])] = &[
     ("sysbox-core", &[]),
     ("sysbox-host", &["sysbox-core"]),
     ("sysbox-embedded", &["sysbox-core", "sysbox-host"]),
-    ("sysbox", &["sysbox-core", "sysbox-host", "sysbox-embedded"]),
+    ("sysbox-transport", &["sysbox-core"]),
+    ("sysbox-transport-seccomp", &["sysbox-core", "sysbox-transport"]),
+    ("sysbox-transport-grpc", &["sysbox-core", "sysbox-transport"]),
+    (
+        "sysbox",
+        &[
+            "sysbox-core",
+            "sysbox-host",
+            "sysbox-embedded",
+            "sysbox-transport",
+            "sysbox-transport-seccomp",
+            "sysbox-transport-grpc",
+        ],
+    ),
     ("sysbox-cli", &["sysbox"]),
     ("sysbox-tests", &["sysbox-core", "sysbox-host", "sysbox-embedded", "sysbox"]),
     ("xtask", &[]),
+    ("codegen", &[]),
 ];
 
 /// What would tie the core to a transport, to an async runtime or to an operating system.
@@ -33,7 +47,7 @@ const OUTSIDE_THE_CORE: &[&str] =
 /// Licences that let a program under Apache-2.0 be shipped; of several offered, one must be among them. All are
 /// permissive but MPL-2.0, whose copyleft ends at the files of the library itself (libcontainer needs `pathrs`). One that
 /// reaches our own files (GPL, LGPL, AGPL, EPL, ...) has no place here.
-const LICENCES: &[&str] = &["Apache-2.0", "MIT", "MPL-2.0", "Unicode-3.0", "Zlib"];
+const LICENCES: &[&str] = &["Apache-2.0", "BSD-3-Clause", "MIT", "MPL-2.0", "Unicode-3.0", "Zlib"];
 
 /// Packages that name no licence in their manifest, and the licence that their licence file was read to be.
 const LICENCES_READ: &[(&str, &str)] = &[("rust-criu", "MIT")];

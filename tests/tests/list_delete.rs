@@ -108,7 +108,8 @@ fn delete_by_force_ends_a_runtime_at_any_step_and_waits_until_it_has_undone_ever
 
 #[test]
 fn the_state_is_in_one_data_root_whichever_option_names_it() {
-    let (site, _ground, bundle) = stage();
+    let (_, _ground, bundle) = stage();
+    let site = Site::embedded(1);
     let id = site.id("a");
     let elsewhere = site.dir("elsewhere").join("data");
     let other = format!("embedded://{}", elsewhere.display());

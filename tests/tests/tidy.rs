@@ -33,12 +33,16 @@ fn sources() -> Vec<Source> {
     let root =
         Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("this package is a folder of the workspace");
     let mut sources = Vec::new();
-    let mut pending: Vec<PathBuf> = ["crates", "tests", "xtask"].map(|folder| root.join(folder)).into();
+    let mut pending: Vec<PathBuf> =
+        ["crates", "fuzz/fuzz_targets", "tests", "xtask"].map(|folder| root.join(folder)).into();
     while let Some(folder) = pending.pop() {
         for entry in fs::read_dir(&folder).expect("a folder of the workspace can be read") {
             let path = entry.expect("an entry of a folder can be read").path();
             if path.is_dir() {
-                pending.push(path);
+                // What `cargo xtask codegen` writes is for no person to read.
+                if !path.ends_with("src/generated") {
+                    pending.push(path);
+                }
             } else if path.extension().is_some_and(|extension| extension == "rs") {
                 let text = fs::read_to_string(&path).expect("a source file is readable UTF-8");
                 let path = path.strip_prefix(root).expect("the walk began at the root").display().to_string();

@@ -1,6 +1,7 @@
 //! Building with cargo, and what came out: the runtime and the test programs, as cargo's own messages tell.
 //!
-//! No package is named here: which test needs root stands in the manifests, as `required-features = ["root-tests"]`.
+//! No package is named here: which test needs root, and which is to be run over every backend, stands in the manifests, as
+//! `required-features = ["root-tests", "every-backend"]`.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -13,6 +14,9 @@ use crate::process;
 /// The feature that marks test targets which need root.
 const ROOT_TESTS: &str = "root-tests";
 
+/// The feature that marks test targets which are run over every backend.
+const EVERY_BACKEND: &str = "every-backend";
+
 /// The programs that a build made.
 #[derive(Debug, Default)]
 pub(crate) struct Built {
@@ -22,7 +26,7 @@ pub(crate) struct Built {
 }
 
 /// The test program of one target.
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct TestProgram {
     /// The source file, from the workspace's root: `crates/sysbox-core/src/lib.rs`.
     pub(crate) title: String,
@@ -30,6 +34,7 @@ pub(crate) struct TestProgram {
     pub(crate) directory: PathBuf,
     pub(crate) executable: PathBuf,
     pub(crate) needs_root: bool,
+    pub(crate) is_for_every_backend: bool,
 }
 
 impl Built {
@@ -65,7 +70,7 @@ pub(crate) fn everything() -> Result<Built, TaskError> {
 }
 
 /// The root of the workspace, of which this package is a folder.
-fn workspace() -> &'static Path {
+pub(crate) fn workspace() -> &'static Path {
     let package = Path::new(env!("CARGO_MANIFEST_DIR"));
     package.parent().unwrap_or(package)
 }
@@ -91,11 +96,13 @@ impl TestProgram {
     fn new(artifact: &Artifact, executable: PathBuf) -> Self {
         let directory = artifact.manifest_path.parent().unwrap_or(&artifact.manifest_path);
         let source = &artifact.target.src_path;
+        let requires = |mark| artifact.target.required_features.iter().any(|feature| feature == mark);
         Self {
             title: source.strip_prefix(workspace()).unwrap_or(source).to_string(),
             directory: directory.into(),
             executable,
-            needs_root: artifact.target.required_features.iter().any(|feature| feature == ROOT_TESTS),
+            needs_root: requires(ROOT_TESTS),
+            is_for_every_backend: requires(EVERY_BACKEND),
         }
     }
 }
@@ -122,16 +129,19 @@ mod tests {
     }
 
     #[test]
-    fn a_test_needs_root_exactly_if_its_target_requires_the_feature() {
+    fn what_a_test_needs_is_what_its_target_requires() {
         let source = r#""kind":["test"],"name":"tree","src_path":"/w/tests/tree.rs""#;
         let rooted = format!(r#"{source},"required-features":["root-tests"]"#);
-        for (target, needs_root) in [(source, false), (&rooted, true)] {
+        let over_all = format!(r#"{source},"required-features":["root-tests","every-backend"]"#);
+        let cases = [(source, false, false), (&rooted, true, false), (&over_all, true, true)];
+        for (target, needs_root, is_for_every_backend) in cases {
             let built = built_from(&artifact(target, true));
             let expected = TestProgram {
                 title: "/w/tests/tree.rs".to_owned(),
                 directory: "/w/crates/sysbox-host".into(),
                 executable: "/t/deps/out-1".into(),
                 needs_root,
+                is_for_every_backend,
             };
             assert_eq!(built.tests, [expected]);
         }

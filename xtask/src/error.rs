@@ -3,6 +3,7 @@
 
 use std::error::Error as StdError;
 use std::io;
+use std::path::PathBuf;
 use std::process::ExitStatus;
 
 /// Everything that ends a task before its own verdict.
@@ -31,6 +32,13 @@ pub(crate) enum TaskError {
     /// A program whose success is needed ended otherwise.
     #[error("`{command}` ended with {status}")]
     Ended { command: String, status: ExitStatus },
+    /// A file or folder of the workspace or of the target folder could not be used.
+    #[error("cannot use {}", path.display())]
+    File {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
     /// The build went through without the binary `sysbox`.
     #[error("cargo built no binary `sysbox`; is package sysbox-cli still a member of the workspace?")]
     NoRuntime,

@@ -7,7 +7,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use crate::error::TaskError;
 use crate::process;
@@ -59,11 +59,30 @@ pub(crate) const TESTS: &[Need] = &[
     },
 ];
 
+/// What the tests with programs in other languages need beside [`BUILD`] and [`TESTS`].
+pub(crate) const INTEROP: &[Need] = &[
+    Need {
+        program: "python3",
+        purpose: "clients and daemons in Python, with venv and ensurepip",
+        debian: &["python3-venv"],
+        fedora: &["python3"],
+        is_usable: makes_environments,
+    },
+    Need {
+        program: "go",
+        purpose: "clients in Go, as Sysbox's own; 1.26 or newer, see https://go.dev/dl",
+        // The newest that Debian or Ubuntu have is too old.
+        debian: &[],
+        fedora: &["golang"],
+        is_usable: is_new_enough_go,
+    },
+];
+
 /// Sees to it that every need is met, installing what is missing.
 ///
 /// # Errors
-/// `NotLinux`; `Missing` with the programs' names where no known package manager is there; `NoRoot` or `Ended` where
-/// the packages cannot be installed; `StillMissing` where installing did not help.
+/// `NotLinux`; `Missing` with the programs' names where no known package manager is there, or none of its packages will
+/// do; `NoRoot` or `Ended` where the packages cannot be installed; `StillMissing` where installing did not help.
 pub(crate) fn provide(needs: &[&Need]) -> Result<(), TaskError> {
     if std::env::consts::OS != "linux" {
         return Err(TaskError::NotLinux { os: std::env::consts::OS });
@@ -97,20 +116,31 @@ impl Need {
 
 /// Installs the packages of `missing`, asking no questions.
 fn install(missing: &[&Need]) -> Result<(), TaskError> {
-    let names: Vec<String> = missing.iter().map(|need| need.describe()).collect();
-    let packages = |of: fn(&Need) -> &[&'static str]| missing.iter().flat_map(move |need| of(need).to_vec());
-
     if find("apt-get").is_some() {
-        println!("installing what is missing: {}", names.join(", "));
+        let packages = packages(missing, |need| need.debian)?;
         call_as_root("apt-get", ["update", "--quiet"])?;
         let install = ["install", "--quiet", "--yes", "--no-install-recommends"];
-        call_as_root("apt-get", install.into_iter().chain(packages(|need| need.debian)))
+        call_as_root("apt-get", install.into_iter().chain(packages))
     } else if find("dnf").is_some() {
-        println!("installing what is missing: {}", names.join(", "));
-        call_as_root("dnf", ["install", "--assumeyes"].into_iter().chain(packages(|need| need.fedora)))
+        let packages = packages(missing, |need| need.fedora)?;
+        call_as_root("dnf", ["install", "--assumeyes"].into_iter().chain(packages))
     } else {
-        Err(TaskError::Missing { missing: names })
+        packages(missing, |_| &[]).map(drop)
     }
+}
+
+/// The packages that bring what is missing; `Missing` if there is one that no package brings.
+fn packages(
+    missing: &[&Need],
+    of: fn(&Need) -> &'static [&'static str],
+) -> Result<Vec<&'static str>, TaskError> {
+    let names = |needs: Vec<&&Need>| needs.iter().map(|need| need.describe()).collect::<Vec<_>>();
+    let unpackaged: Vec<_> = missing.iter().filter(|need| of(need).is_empty()).collect();
+    if !unpackaged.is_empty() {
+        return Err(TaskError::Missing { missing: names(unpackaged) });
+    }
+    println!("installing what is missing: {}", names(missing.iter().collect()).join(", "));
+    Ok(missing.iter().flat_map(|need| of(need)).copied().collect())
 }
 
 /// Runs a package manager as root, without a terminal to ask on.
@@ -118,6 +148,26 @@ fn call_as_root(program: &str, arguments: impl IntoIterator<Item = &'static str>
     let environment = [("DEBIAN_FRONTEND", OsString::from("noninteractive"))];
     let mut command = Root::detect()?.command(OsStr::new(program), &environment)?;
     process::succeed(command.args(arguments).stdin(Stdio::null()))
+}
+
+/// Whether a Python can make virtual environments; Debian's can only with a package more.
+fn makes_environments(python: &Path) -> bool {
+    let import = Command::new(python).args(["-c", "import ensurepip, venv"]).stderr(Stdio::null()).status();
+    import.is_ok_and(|status| status.success())
+}
+
+fn is_new_enough_go(go: &Path) -> bool {
+    let output = Command::new(go).args(["env", "GOVERSION"]).output();
+    output.is_ok_and(|output| {
+        go_version(&String::from_utf8_lossy(&output.stdout)).is_some_and(|version| version >= (1, 26))
+    })
+}
+
+/// The first two numbers of a version such as `go1.26.8` or `go1.27rc1`.
+fn go_version(text: &str) -> Option<(u32, u32)> {
+    let (major, rest) = text.trim().strip_prefix("go")?.split_once('.')?;
+    let minor = rest.split(|c: char| !c.is_ascii_digit()).next()?;
+    Some((major.parse().ok()?, minor.parse().ok()?))
 }
 
 /// Whether the program at `path` runs in a root file system that holds nothing else.
@@ -188,6 +238,24 @@ mod tests {
         let mut head = elf(&[1]);
         head[32..40].fill(0xff);
         assert_eq!(asks_for_interpreter(&head), None);
+    }
+
+    #[test]
+    fn versions_of_go_are_compared_by_their_first_two_numbers() {
+        assert_eq!(go_version("go1.26.8\n"), Some((1, 26)));
+        assert_eq!(go_version("go1.27rc1"), Some((1, 27)));
+        assert_eq!(go_version("go1.9"), Some((1, 9)));
+        assert_eq!(go_version("devel +abc"), None);
+    }
+
+    #[test]
+    fn what_no_package_brings_is_named_alone_and_nothing_is_installed() {
+        let needs: Vec<&Need> = INTEROP.iter().collect();
+        let missing = packages(&needs, |need| need.debian).unwrap_err();
+        assert!(
+            matches!(missing, TaskError::Missing { missing } if missing.len() == 1 && missing[0].starts_with("go "))
+        );
+        assert_eq!(packages(&needs, |need| need.fedora).unwrap(), ["python3", "golang"]);
     }
 
     #[test]

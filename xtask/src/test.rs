@@ -14,15 +14,16 @@ use crate::error::TaskError;
 use crate::root::Root;
 use crate::tally::Tally;
 use crate::test::summary::{Group, Summary};
-use crate::{need, process};
+use crate::{interop, need, process};
 
 /// Variables of the caller that change how tests run, and so must get through sudo.
 const PASSED_ON: &[&str] = &["CI", "PROPTEST_CASES", "RUST_BACKTRACE", "RUST_LOG", "RUST_TEST_THREADS"];
 
 /// Builds and runs all tests; `arguments` are given to each test program.
 pub(crate) fn run(arguments: &[OsString]) -> Result<ExitCode, TaskError> {
-    need::provide(&need::BUILD.iter().chain(need::TESTS).collect::<Vec<_>>())?;
+    need::provide(&need::BUILD.iter().chain(need::TESTS).chain(need::INTEROP).collect::<Vec<_>>())?;
     let built = build::everything()?;
+    interop::make()?;
     let root = Root::detect()?;
 
     let mut without_root = Group::new("tests without root");
@@ -35,6 +36,14 @@ pub(crate) fn run(arguments: &[OsString]) -> Result<ExitCode, TaskError> {
     for test in built.tests.iter().filter(|test| test.needs_root) {
         let mut command = root.command(test.executable.as_os_str(), &root_environment(test, &built)?)?;
         run_program(test, command.args(arguments), &mut with_root)?;
+    }
+    // The embedded backend was the first.
+    for test in built.tests.iter().filter(|test| test.is_for_every_backend) {
+        let mut environment = root_environment(test, &built)?;
+        environment.push(("SYSBOX_TEST_BACKEND", OsString::from("grpc")));
+        let mut command = root.command(test.executable.as_os_str(), &environment)?;
+        let over_daemon = TestProgram { title: format!("{}, over gRPC", test.title), ..test.clone() };
+        run_program(&over_daemon, command.args(arguments), &mut with_root)?;
     }
     let documentation = run_documentation(arguments)?;
 

@@ -1,0 +1,146 @@
+//! Clients and daemons in other languages talk with ours: every call of the wire contract, both ways. Needs root.
+
+use std::collections::HashSet;
+
+use serde_json::{Value, json};
+use sysbox_tests::{
+    Bundle, Daemon, Ground, Kind, Outcome, Running, Site, busybox, finish,
+    foreign::{ForeignDaemons, GO_VERSIONS, go_client, python_client, script},
+    path,
+};
+use tempfile::TempDir;
+
+/// Fails, showing the checks that failed, unless a client has made checks that all passed.
+#[track_caller]
+fn assert_all_passed(outcome: &Outcome, who: &str) {
+    let failed: Vec<_> = outcome.stdout.lines().filter(|line| line.starts_with("FAILED")).collect();
+    assert!(
+        outcome.status.success() && failed.is_empty(),
+        "{who}: {}\n  {}\n{}",
+        outcome.status,
+        failed.join("\n  "),
+        outcome.stderr
+    );
+    assert!(outcome.stdout.contains(" checks, 0 failed"), "{who}: {}", outcome.stdout);
+}
+
+/// What a script of calls to an embedded manager is told.
+fn values(site: &Site) -> [(&'static str, String); 2] {
+    [("rootfs", path(&site.dir("rootfs")).to_owned()), ("first", site.ids().start.to_string())]
+}
+
+#[test]
+fn a_client_in_python_gets_every_answer_of_the_contract_from_the_daemon() {
+    let site = Site::embedded(1).with_daemon();
+    let values = values(&site);
+    let values = values.each_ref().map(|(name, value)| (*name, value.as_str()));
+    let outcome = python_client(&site.dir("run"), "embedded.json", &values, &["protobuf.sysboxStateChannel"]);
+    assert_all_passed(&outcome, "python");
+    site.assert_nothing_left("after the calls");
+}
+
+#[test]
+fn clients_in_go_that_dial_as_sysbox_does_get_every_answer_of_the_contract_from_the_daemon() {
+    let site = Site::embedded(1).with_daemon();
+    let values = values(&site);
+    let values = values.each_ref().map(|(name, value)| (*name, value.as_str()));
+    for version in GO_VERSIONS {
+        for connections in ["each", "kept"] {
+            let outcome = go_client(version, &site.dir("run"), "embedded.json", connections, &values);
+            assert_all_passed(&outcome, &format!("go {version}, connections {connections}"));
+        }
+    }
+    site.assert_nothing_left("after the calls");
+}
+
+/// The requests of the calls that Sysbox's own daemons have, as the daemons in Python write them down.
+fn requests() -> Vec<(Value, Value)> {
+    let of_sysbox = script("calls.json").into_iter().filter(|call| call.get("code").is_none());
+    of_sysbox.map(|call| (call["method"].clone(), call["request"].clone())).collect()
+}
+
+/// Fails unless the daemons in Python were asked exactly the calls of the script since `before`, in the bytes that they
+/// would have sent themselves.
+#[track_caller]
+fn assert_asked(daemons: &ForeignDaemons, before: usize, who: &str) {
+    let asked = &daemons.asked()[before..];
+    for record in asked {
+        assert_eq!(record["data"], record["canonical"], "{who}: {}", record["method"]);
+    }
+    let asked: Vec<_> =
+        asked.iter().map(|record| (record["method"].clone(), record["request"].clone())).collect();
+    assert_eq!(asked, requests(), "{who}");
+}
+
+#[test]
+fn every_field_of_every_message_goes_through_our_server_and_our_client_to_a_daemon_in_python_and_back() {
+    let site = Site::embedded(1);
+    let daemons = ForeignDaemons::start(&site.dir("python"), "calls.json", &[]);
+    let ours = Daemon::start(&site.dir("x").join("run"), &["--backend", &daemons.url()]);
+    let mut clients = vec![("python".to_owned(), python_client(ours.dir(), "calls.json", &[], &[]))];
+    assert_asked(&daemons, 0, "python");
+    for version in GO_VERSIONS {
+        let before = daemons.asked().len();
+        let outcome = go_client(version, ours.dir(), "calls.json", "kept", &[]);
+        assert_asked(&daemons, before, version);
+        clients.push((format!("go {version}"), outcome));
+    }
+    for (who, outcome) in clients {
+        assert_all_passed(&outcome, &who);
+    }
+    assert!(daemons.end().status.success());
+}
+
+#[test]
+fn a_container_runs_over_daemons_in_python_that_are_called_in_the_order_of_sysbox() {
+    let site = Site::embedded(1);
+    let first = site.ids().start.to_string();
+    let dir = TempDir::with_prefix("sysbox-interop-").expect("a temporary directory");
+    let daemons = ForeignDaemons::start(dir.path(), "run.json", &[("first", &first)]);
+    // Dropped before the daemons, which it needs to clean up where the test fails.
+    let site = site;
+    let ground = Ground::new(Kind::Ext4, busybox);
+    let bundle = Bundle::new(&ground.bundle(), ground.rootfs(), "cat /proc/self/uid_map; cat");
+    let bundle =
+        bundle.with("/hostname", json!("wirt")).with("/linux/maskedPaths", json!(["/proc/kcore", "/sys/x"]));
+    let id = site.id("a");
+    let mut command = site.command_without_range("run");
+    command.args(["--backend", &daemons.url(), "--bundle", path(bundle.dir()), &id]);
+    let mut run = Running::start(&mut command);
+    assert!(run.line().contains(&first), "the ids are those that the manager gave");
+    let outcome = run.end();
+    assert_eq!(outcome.code(), 0, "{outcome:?}");
+
+    let asked = daemons.asked();
+    let methods: Vec<_> =
+        asked.iter().filter_map(|record| record["method"].as_str()?.split('.').nth(1)).collect();
+    let order = [
+        "sysboxMgrStateChannel/Register",
+        "sysboxStateChannel/GetMountpoint",
+        "sysboxMgrStateChannel/SubidAlloc",
+        "sysboxStateChannel/ContainerPreRegistration",
+        "sysboxStateChannel/ContainerRegistration",
+        "sysboxStateChannel/ContainerUpdate",
+        "sysboxMgrStateChannel/Update",
+        "sysboxStateChannel/ContainerUnregistration",
+        "sysboxMgrStateChannel/Unregister",
+    ];
+    // A second ContainerUnregistration changes nothing, and sysbox-fs says so; a second Unregister would have failed the run.
+    let mut of_order: Vec<_> = methods.iter().filter(|method| order.contains(method)).copied().collect();
+    let mut seen = HashSet::new();
+    of_order.retain(|method| seen.insert(*method));
+    assert_eq!(of_order, order, "{methods:?}");
+    let registration = asked.iter().find(|record| {
+        record["method"].as_str().is_some_and(|method| method.ends_with("/ContainerRegistration"))
+    });
+    let told = &registration.expect("it is in the order")["request"];
+    assert_eq!(told["Id"], json!(id));
+    assert_eq!(told["Hostname"], json!("wirt"));
+    assert_eq!(told["ProcMaskPaths"], json!(["/proc/kcore"]));
+    assert_eq!(told["UidFirst"].to_string(), first);
+    assert_eq!((&told["UidSize"], &told["GidSize"]), (&json!(65_536), &json!(65_536)));
+    assert!(told["InitPid"].as_i64().is_some_and(|pid| pid > 1), "{told}");
+    let list =
+        finish(site.command_without_range("list").args(["--backend", &daemons.url(), "--format", "json"]));
+    assert_eq!(list.success().trim(), "[]");
+}
