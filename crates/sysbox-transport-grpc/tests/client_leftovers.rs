@@ -59,7 +59,9 @@ fn silent_daemons(runtime: &Runtime) {
     let (_dir, run, socket) = place();
     fs::create_dir(&run).expect("made");
     let _deaf = std::os::unix::net::UnixListener::bind(&socket).expect("bound");
-    let mgr = client(socket);
+    let mut options = ClientOptions::default();
+    options.silence = Duration::from_millis(20);
+    let mgr = GrpcMgr::new(socket, options);
     let before = held(runtime);
     for _ in 0..20 {
         let error = runtime.block_on(pause(&mgr)).expect_err("silent");
@@ -79,9 +81,7 @@ fn daemons_that_stop_reading(runtime: &Runtime) {
     let request =
         MountsToPrepare { id: "c1".parse().expect("valid"), uid: HostUid(1), gid: HostGid(2), mounts };
     let before = held(runtime);
-    let mut options = ClientOptions::default();
-    options.patience = Duration::ZERO;
-    let mgr = GrpcMgr::new(socket, options);
+    let mgr = client(socket);
     let _unread = runtime.block_on(async {
         let mut call = mgr.prep_mounts(&request);
         // The first step connects.
@@ -115,7 +115,6 @@ fn lost_connections(runtime: &Runtime) {
 fn client(socket: AbsPath) -> GrpcMgr {
     let mut options = ClientOptions::default();
     options.patience = Duration::ZERO;
-    options.silence = Duration::from_millis(20);
     GrpcMgr::new(socket, options)
 }
 

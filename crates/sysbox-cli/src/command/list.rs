@@ -87,7 +87,6 @@ fn of_runtime(record: &Record) -> Row {
         created: record.created,
         bundle: Some(record.bundle.clone()),
         rootfs: record.rootfs.clone(),
-        ..Row::default()
     }
 }
 

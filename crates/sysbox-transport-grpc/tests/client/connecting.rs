@@ -12,7 +12,10 @@ use tokio::{
     net::UnixListener,
 };
 
-use crate::daemon::{Daemon, SETTINGS, alloc, http2, impatient, mgr, pause, room, well};
+use crate::{
+    daemon::{Daemon, SETTINGS, alloc, http2, impatient, mgr, pause, room, well},
+    served::within,
+};
 
 #[tokio::test]
 async fn a_daemon_that_is_absent_is_unavailable_with_path_and_cause() {
@@ -79,7 +82,7 @@ async fn a_daemon_that_accepts_nobody_or_says_nothing_is_given_up_after_the_sile
     let mut options = impatient();
     options.silence = Duration::from_millis(50);
     for socket in [&socket, &dumb.socket] {
-        let error = pause(&mgr(socket, options)).await.expect_err("silent");
+        let error = within(pause(&mgr(socket, options))).await.expect_err("silent");
         assert_eq!(error.kind, ErrorKind::Unavailable);
         assert!(error.message.contains("has not answered"), "{error}");
     }
@@ -94,9 +97,23 @@ async fn a_daemon_that_speaks_but_does_not_answer_has_the_time_that_the_call_has
     let mut options = impatient();
     options.silence = Duration::from_millis(20);
     options.deadlines = Deadlines { mgr: Duration::from_millis(150), ..Deadlines::default() };
-    let error = pause(&mgr(&daemon.socket, options)).await.expect_err("no answer");
+    let error = within(pause(&mgr(&daemon.socket, options))).await.expect_err("no answer");
     assert_eq!(error.kind, ErrorKind::DeadlineExceeded);
     assert!(error.message.contains("150ms") && error.message.contains("not known"), "{error}");
+}
+
+#[tokio::test]
+async fn the_deadline_of_a_call_covers_the_wait_for_a_daemon_that_is_absent() {
+    let (_dir, socket) = room();
+    let mut options = ClientOptions::default();
+    options.patience = Duration::from_secs(600);
+    options.deadlines = Deadlines { mgr: Duration::from_millis(100), ..Deadlines::default() };
+    let mgr = mgr(&socket, options);
+    let errors = within(async { tokio::join!(alloc(&mgr), pause(&mgr)) }).await;
+    for error in [errors.0.expect_err("absent"), errors.1.expect_err("absent")] {
+        assert_eq!(error.kind, ErrorKind::DeadlineExceeded);
+        assert!(error.message.contains("100ms") && error.message.contains("it was not sent"), "{error}");
+    }
 }
 
 #[test]

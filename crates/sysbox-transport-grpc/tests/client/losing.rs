@@ -4,7 +4,7 @@ use sysbox_core::ErrorKind;
 use sysbox_transport_grpc::ClientOptions;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::daemon::{Daemon, SETTINGS, alloc, http2, mgr, pause, well};
+use crate::daemon::{Daemon, SETTINGS, alloc, http2, impatient, mgr, pause, well};
 
 #[tokio::test]
 async fn a_call_that_is_lost_with_its_connection_is_sent_again_only_if_that_changes_nothing() {
@@ -43,4 +43,22 @@ async fn a_call_that_a_farewell_says_was_not_taken_is_sent_again_whatever_it_doe
         http2(stream, |_, respond| well(respond)).await;
     });
     pause(&mgr(&daemon.socket, ClientOptions::default())).await.expect("sent again");
+}
+
+#[tokio::test]
+async fn a_kept_connection_that_is_lost_is_made_anew_once_even_without_patience() {
+    let daemon = Daemon::new(|number, stream| async move {
+        if number > 0 {
+            return http2(stream, |_, respond| well(respond)).await;
+        }
+        let Ok(mut connection) = h2::server::handshake(stream).await else { return };
+        if let Some(Ok((_request, respond))) = connection.accept().await {
+            well(respond);
+        }
+        // Gone with the second request.
+        let _ = connection.accept().await;
+    });
+    let mgr = mgr(&daemon.socket, impatient());
+    alloc(&mgr).await.expect("answered");
+    alloc(&mgr).await.expect("sent again at once");
 }

@@ -67,11 +67,11 @@ fn each_runtime_has_its_own_connection() {
     let mgr = mgr(&daemon.socket, impatient());
     let (one, other) = (runtime(), runtime());
     for _ in 0..20 {
-        one.block_on(alloc(&mgr)).expect("answered");
-        other.block_on(alloc(&mgr)).expect("answered");
+        one.block_on(within(alloc(&mgr))).expect("answered");
+        other.block_on(within(alloc(&mgr))).expect("answered");
     }
     drop(one);
-    other.block_on(alloc(&mgr)).expect("answered");
+    other.block_on(within(alloc(&mgr))).expect("answered");
 }
 
 /// A daemon that lets a connection have so many calls open, answers each after a while, and checks the number.

