@@ -17,7 +17,7 @@ use rustix::{
     io::Errno,
 };
 use sysbox_core::{AbsPath, Deadlines, PortError, port::SeccompInit};
-use sysbox_transport::{DialError, try_connect};
+use sysbox_transport::{Backoff, DialError, try_connect};
 
 use crate::{
     ClientOptions, HandOver, ReceiveError,
@@ -104,20 +104,15 @@ fn deadline(within: Duration) -> (Duration, Instant) {
 
 /// As `sysbox_transport::dial`, on this thread.
 fn connect(socket: &AbsPath, patience: Duration) -> Result<UnixStream, DialError> {
-    let began = Instant::now();
-    let mut wait = Duration::from_millis(5);
+    let mut backoff = Backoff::new(patience);
     loop {
-        let errno = match try_connect(socket) {
+        match try_connect(socket) {
             Ok(stream) => return Ok(stream),
-            Err(errno) => errno,
-        };
-        let may_pass = matches!(errno, Errno::AGAIN | Errno::NOENT | Errno::CONNREFUSED);
-        let left = patience.saturating_sub(began.elapsed());
-        if !may_pass || left.is_zero() {
-            return Err(DialError { socket: socket.clone(), source: errno.into() });
+            Err(error) => match backoff.next_wait().filter(|_| error.may_pass()) {
+                Some(wait) => thread::sleep(wait),
+                None => return Err(error),
+            },
         }
-        thread::sleep(wait.min(left));
-        wait = Duration::from_millis(200).min(wait * 2);
     }
 }
 

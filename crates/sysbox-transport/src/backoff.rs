@@ -21,14 +21,18 @@ impl Backoff {
 
     /// Waits before the next try; `false` when there is to be none.
     pub async fn wait(&mut self) -> bool {
+        let Some(wait) = self.next_wait() else { return false };
+        tokio::time::sleep(wait).await;
+        true
+    }
+
+    /// How long to wait before the next try; `None` when there is to be none.
+    pub fn next_wait(&mut self) -> Option<Duration> {
         let since = *self.since.get_or_insert_with(Instant::now);
         let left = self.patience.saturating_sub(since.elapsed());
-        if left.is_zero() {
-            return false;
-        }
-        tokio::time::sleep(self.next.min(left)).await;
+        let wait = self.next.min(left);
         self.next = Self::LONGEST.min(self.next * 2);
-        true
+        (!left.is_zero()).then_some(wait)
     }
 }
 

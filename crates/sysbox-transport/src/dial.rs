@@ -18,13 +18,10 @@ use crate::{Backoff, Stream};
 pub async fn dial(socket: &AbsPath, patience: Duration) -> Result<Stream, DialError> {
     let mut backoff = Backoff::new(patience);
     loop {
-        let errno = match try_connect(socket) {
+        match try_connect(socket) {
             Ok(stream) => return Stream::new(stream).map_err(|source| DialError::new(socket, source)),
-            Err(errno) => errno,
-        };
-        let may_pass = matches!(errno, Errno::AGAIN | Errno::NOENT | Errno::CONNREFUSED);
-        if !may_pass || !backoff.wait().await {
-            return Err(DialError::new(socket, errno.into()));
+            Err(error) if !error.may_pass() || !backoff.wait().await => return Err(error),
+            Err(_) => {}
         }
     }
 }
@@ -33,8 +30,12 @@ pub async fn dial(socket: &AbsPath, patience: Duration) -> Result<Stream, DialEr
 /// what comes of it does not block.
 ///
 /// # Errors
-/// What the kernel says.
-pub fn try_connect(socket: &AbsPath) -> Result<UnixStream, Errno> {
+/// [`DialError`] with what the kernel said.
+pub fn try_connect(socket: &AbsPath) -> Result<UnixStream, DialError> {
+    connect_now(socket).map_err(|errno| DialError::new(socket, errno.into()))
+}
+
+fn connect_now(socket: &AbsPath) -> Result<UnixStream, Errno> {
     let address = SocketAddrUnix::new(socket.as_path())?;
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let fd = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
@@ -56,6 +57,12 @@ pub struct DialError {
 impl DialError {
     fn new(socket: &AbsPath, source: io::Error) -> Self {
         Self { socket: socket.clone(), source }
+    }
+
+    /// Whether a daemon that is just starting, or busy, may let the next try in.
+    pub fn may_pass(&self) -> bool {
+        let errno = Errno::from_io_error(&self.source);
+        matches!(errno, Some(Errno::AGAIN | Errno::NOENT | Errno::CONNREFUSED))
     }
 
     fn advice(source: &io::Error) -> &'static str {

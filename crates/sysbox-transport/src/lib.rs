@@ -7,6 +7,28 @@
 //! - [`Offloaded`] lets a manager whose calls block be served without holding up others.
 //!
 //! All of it runs on tokio, with its I/O and time drivers on.
+//!
+//! ```
+//! use std::time::Duration;
+//! use sysbox_core::AbsPath;
+//! use sysbox_transport::{Listener, PeerPolicy, dial};
+//! use tokio::io::{AsyncReadExt, AsyncWriteExt};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let temporary = tempfile::tempdir()?;
+//! # let dir = AbsPath::new(temporary.path().join("run"))?;
+//! let listener = Listener::bind(&dir, "greeting.sock")?;
+//! let mut calling = dial(listener.path(), Duration::from_secs(1)).await?;
+//! let mut called = listener.accept().await?;
+//! assert!(PeerPolicy::default().permits(&called.peer()?));
+//! called.write_all(b"hello").await?;
+//! let mut heard = [0; 5];
+//! calling.read_exact(&mut heard).await?;
+//! assert_eq!(&heard, b"hello");
+//! # Ok(())
+//! # }
+//! ```
 #![forbid(unsafe_code)]
 
 mod attentive;

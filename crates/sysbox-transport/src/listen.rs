@@ -145,10 +145,11 @@ fn remove_dead(path: &AbsPath) -> Result<(), ListenError> {
         }
         Ok(_) => {}
     }
-    match try_connect(path) {
-        Err(Errno::CONNREFUSED) => std::fs::remove_file(path).map_err(fail("remove the dead socket")),
-        Ok(_) | Err(Errno::AGAIN) => Err(ListenError::InUse { path: path.clone() }),
-        Err(errno) => Err(fail("find out who listens on")(errno.into())),
+    let Err(error) = try_connect(path) else { return Err(ListenError::InUse { path: path.clone() }) };
+    match Errno::from_io_error(&error.source) {
+        Some(Errno::CONNREFUSED) => std::fs::remove_file(path).map_err(fail("remove the dead socket")),
+        Some(Errno::AGAIN) => Err(ListenError::InUse { path: path.clone() }),
+        _ => Err(fail("find out who listens on")(error.source)),
     }
 }
 

@@ -35,7 +35,7 @@ pub(crate) async fn serve(
     stop: CancellationToken,
 ) -> Result<(), ServeError> {
     let socket = listener.path().clone();
-    tracing::info!(%socket, ?routes, "serving");
+    tracing::info!(%socket, services = routes.served(), "serving");
     let closing = CancellationToken::new();
     let mut door = Door::new(routes.clone(), options, closing.clone());
     let outcome = tokio::select! {

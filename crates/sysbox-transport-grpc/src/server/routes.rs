@@ -74,10 +74,15 @@ impl Routes {
             Some(method) if method.calls_port && stopping => None,
             Some(method) => Some(method.service.answer(request)),
             None => {
-                let (path, served) = (request.uri().path(), self.served.join(", "));
+                let (path, served) = (request.uri().path(), self.served());
                 Some(told(&Status::unimplemented(format!("{path} is unknown here; served are {served}"))))
             }
         }
+    }
+
+    /// The names of the services, for people.
+    pub(crate) fn served(&self) -> String {
+        self.served.join(", ")
     }
 
     /// Tells by gRPC health that no service is served any more.
