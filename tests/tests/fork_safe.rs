@@ -1,6 +1,5 @@
 //! A process may fork between any two calls of the blocking API, over a daemon as well: no thread of ours is alive, no signal
-//! handler of ours is set, no descriptor of ours stays open over exec. A child that goes on after a fork can call too.
-//! Needs root.
+//! handler of ours is set, no descriptor of ours stays open over exec. Needs root.
 
 #![expect(clippy::expect_used, reason = "a test may fail by a panic, also in its helpers")]
 
@@ -53,5 +52,13 @@ fn no_call_over_a_daemon_leaves_a_thread_a_signal_handler_or_a_descriptor_that_s
         wait(sysbox.purge()).expect("removed");
     }
     assert_eq!(descriptors().len(), before, "descriptors after a hundred containers");
+
+    // Before a child is made that shall have nothing, all that is kept can be closed; the next call makes it anew.
+    sysbox::blocking::close();
+    let sockets = descriptors().values().filter(|target| target.starts_with("socket:")).count();
+    wait(sysbox.mgr.register(&spec)).expect("registered");
+    let with_connection = descriptors().values().filter(|target| target.starts_with("socket:")).count();
+    assert_eq!(with_connection, sockets + 1, "one connection, and none before");
+    wait(sysbox.purge()).expect("removed");
     site.take_daemon().signal(Signal::TERM);
 }

@@ -26,10 +26,10 @@ pub(crate) enum Command {
     /// Run a bundle as a system container, wait for it, and leave nothing behind.
     ///
     /// Exits with the code of the container's program, 128 and the number of a signal that ended it, or 1 where it could not be
-    /// run. Signals are passed on to the program. With `process.terminal` it has a terminal of its own, joined to standard input
+    /// run or cleaned up after. Signals are passed on to the program. With `process.terminal` it has a terminal of its own, joined to standard input
     /// and output.
     Run(RunArgs),
-    /// Show the containers below the data root.
+    /// Show the containers below the data root: those that were run with it. A daemon is not asked.
     List(ListArgs),
     /// Clean up after a container that has stopped, or with --force end it first.
     Delete(DeleteArgs),
@@ -54,7 +54,7 @@ pub(crate) enum LogFormat {
 /// Which backend answers, and where state is kept.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct WiringArgs {
-    /// The backend: embedded:, embedded:///DATA-ROOT, or daemons by grpc+unix:///SOCKET-DIR.
+    /// The backend: embedded:, embedded:///DATA-ROOT, or daemons by grpc+unix:///SOCKET-DIR (grpc+unix: alone for /run/sysbox).
     #[arg(long, value_name = "URL", env = "SYSBOX_BACKEND")]
     pub(crate) backend: Option<BackendUrl>,
     /// The directory that holds the state of containers [default: /var/lib/sysbox-embedded].
@@ -164,7 +164,8 @@ pub(crate) struct ServeArgs {
     /// The directory of the sockets. It is made if it is not there.
     #[arg(long, value_name = "DIR", default_value = Backend::DEFAULT_SOCKET_DIR)]
     pub(crate) dir: PathBuf,
-    /// Answer this user too, beside root. It can then do to containers what root can.
+    /// Answer this user id too, beside root. It can then do to containers what root can. The sockets made here are root's alone, so
+    /// it needs ones that systemd hands over with another mode.
     #[arg(long, value_name = "UID")]
     pub(crate) peer_uid: Vec<u32>,
 }

@@ -30,7 +30,7 @@ fn main() -> std::process::ExitCode {
         Command::Serve(args) => command::serve::run(args),
     };
     outcome.unwrap_or_else(|error| {
-        render::error(&error);
+        render::error(&error, cli.log_format);
         exit::code_of(&error)
     })
 }

@@ -24,7 +24,7 @@ const QUIET: &str =
     "warn,libcontainer=off,libcgroups=off,libcontainer::process::init=error,libcontainer::rootfs=error";
 
 /// A daemon also tells what it does.
-const QUIET_DAEMON: &str = "info";
+const QUIET_DAEMON: &str = "warn,sysbox=info";
 
 /// Sends events to standard error: those that are asked for, by default warnings and errors.
 pub(crate) fn set_up_log(cli: &Cli) {
@@ -32,15 +32,21 @@ pub(crate) fn set_up_log(cli: &Cli) {
     let filter = EnvFilter::builder().parse_lossy(cli.log.as_deref().unwrap_or(default));
     // Colours are for people, unless they say no (https://no-color.org).
     let colours = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|no| no.is_empty());
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    // A log that nobody takes must not end the program, and there is nobody to tell.
+    let log =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).log_internal_errors(false);
     match cli.log_format {
         LogFormat::Text => log.with_ansi(colours).without_time().init(),
         LogFormat::Json => log.json().init(),
     }
 }
 
-/// Prints an error with everything that caused it.
-pub(crate) fn error(error: &anyhow::Error) {
+/// Prints an error with everything that caused it, as the log is printed.
+pub(crate) fn error(error: &anyhow::Error, format: LogFormat) {
+    if let LogFormat::Json = format {
+        tracing::error!(error = chain(error.as_ref()), "failed");
+        return;
+    }
     // Who has closed standard error does not want to know.
     let _ = writeln!(io::stderr(), "sysbox: {}", chain(error.as_ref()));
 }

@@ -27,7 +27,9 @@ impl Wiring {
         let url = args.backend.clone().unwrap_or_default();
         let data_root = data_root(args, &url)?;
         if args.subid_range.is_some() && !matches!(url, BackendUrl::Embedded { .. }) {
-            bail!("--subid-range is for the embedded backend; give it to the daemon: sysbox serve --subid-range")
+            bail!(
+                "--subid-range is for the embedded backend; give it to the daemon: sysbox serve --subid-range"
+            )
         }
         let subids = args.subid_range.map_or_else(SubidSource::default, SubidSource::Range);
         Ok(Self {

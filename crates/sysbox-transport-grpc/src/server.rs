@@ -7,7 +7,8 @@
 //!
 //! - **A call once begun is carried out**, even when its caller goes away or the daemon is told to stop: a half-done chown
 //!   helps nobody. A call has begun when its request is there in full and its turn has come.
-//! - No peer holds up another or brings the daemon down: what each can take is limited by [`ServerOptions`].
+//! - No peer brings the daemon down, and none that is not served holds up another: what each can take is limited by
+//!   [`ServerOptions`]. Peers that are served are trusted with more: they can hold all connections, and fill the queue of calls.
 //! - Peers are not pinged. The kernel closes the socket of a process that ends, however it ends; and a runtime that blocks
 //!   between calls is well, but could not answer.
 

@@ -70,6 +70,7 @@ impl DialError {
             Some(Errno::NOENT) => "it is not there; start the daemon, or name the directory of its sockets",
             Some(Errno::CONNREFUSED) => "nobody listens; start the daemon",
             Some(Errno::AGAIN) => "the daemon lets nobody in; look into its log, or restart it",
+            Some(Errno::NOTDIR) => "a part of its path is no directory; name the directory of the sockets",
             Some(Errno::ACCESS | Errno::PERM) => "it is not open to this user; be root",
             Some(Errno::NAMETOOLONG) => "a socket's path has at most 107 bytes; use a shorter directory",
             Some(Errno::MFILE | Errno::NFILE) => "no descriptor is free; raise the limit of open files",

@@ -15,7 +15,10 @@ use std::{
 use rustix::{
     fs::{FlockOperation, Mode, OFlags, flock, open},
     io::Errno,
-    net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with},
+    net::{
+        AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with,
+        sockopt::{socket_acceptconn, socket_type},
+    },
 };
 use sysbox_core::{AbsPath, InvalidPath};
 
@@ -46,6 +49,9 @@ impl Listener {
     /// Outside a tokio runtime with I/O enabled.
     pub fn bind(dir: &AbsPath, name: &str) -> Result<Self, ListenError> {
         let path = AbsPath::new(dir.as_path().join(name)).map_err(ListenError::Path)?;
+        if SocketAddrUnix::new(path.as_path()).is_err() {
+            return Err(ListenError::TooLong { path });
+        }
         make_private(dir)?;
         let named = &path;
         let fail = |what| move |source: io::Error| ListenError::Io { what, path: named.to_string(), source };
@@ -71,6 +77,10 @@ impl Listener {
     /// Outside a tokio runtime with I/O enabled.
     pub fn adopt(socket: UnixListener) -> Result<Self, ListenError> {
         let fail = |source| ListenError::Io { what: "serve", path: "the socket handed over".into(), source };
+        let is_stream = socket_type(&socket).is_ok_and(|found| found == SocketType::STREAM);
+        if !is_stream || !socket_acceptconn(&socket).unwrap_or(false) {
+            return Err(ListenError::NotListening);
+        }
         let address = socket.local_addr().map_err(fail)?;
         let path = AbsPath::new(address.as_pathname().unwrap_or_else(|| Path::new("")))
             .map_err(ListenError::Path)?;
@@ -121,10 +131,14 @@ fn make_private(dir: &AbsPath) -> Result<(), ListenError> {
     match std::fs::DirBuilder::new().mode(0o700).create(dir) {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            let found = std::fs::metadata(dir).map_err(fail("look at"))?;
+            // Itself and not what it may point to, which others could change.
+            let found = std::fs::symlink_metadata(dir).map_err(fail("look at"))?;
+            if !found.is_dir() {
+                return Err(ListenError::NotADirectory { path: dir.clone() });
+            }
             let mode = found.mode() & 0o7777;
             let own = rustix::process::geteuid().as_raw();
-            if !found.is_dir() || mode & 0o077 != 0 || found.uid() != own {
+            if mode & 0o077 != 0 || found.uid() != own {
                 let owner = found.uid();
                 return Err(ListenError::OpenToOthers { dir: dir.clone(), mode, owner, own });
             }
@@ -188,6 +202,23 @@ pub enum ListenError {
         owner: u32,
         /// The user that serves.
         own: u32,
+    },
+    /// What was handed over cannot be served on.
+    #[error("what was handed over is no listening stream socket; see ListenStream= in systemd.socket(5)")]
+    NotListening,
+    /// No socket can have such a path.
+    #[error(
+        "socket {path} has more than the 107 bytes that a socket's path can have; choose a shorter directory"
+    )]
+    TooLong {
+        /// The path.
+        path: AbsPath,
+    },
+    /// What should hold the sockets is something else.
+    #[error("{path} is there and is not a directory; choose another")]
+    NotADirectory {
+        /// The path.
+        path: AbsPath,
     },
     /// Something else has the name.
     #[error("{path} is there and is not a socket; move it away, or choose another directory")]
@@ -273,11 +304,19 @@ mod tests {
         fs::write(dir.as_path().join("s"), "kept").expect("written");
         assert!(matches!(Listener::bind(&dir, "s"), Err(ListenError::NotASocket { .. })));
         assert_eq!(fs::read(dir.as_path().join("s")).expect("there"), b"kept");
+        let file = AbsPath::new(dir.as_path().join("s")).expect("absolute");
+        assert!(matches!(Listener::bind(&file, "s"), Err(ListenError::NotADirectory { .. })));
+        let long = AbsPath::new(dir.as_path().join("x".repeat(120))).expect("absolute");
+        assert!(matches!(Listener::bind(&long, "s"), Err(ListenError::TooLong { .. })));
+        assert!(!long.as_path().exists());
     }
 
     #[tokio::test]
     async fn a_socket_that_was_handed_over_is_served_and_left() {
         let (outer, _) = place();
+        let datagrams = std::os::unix::net::UnixDatagram::bind(outer.path().join("d")).expect("bound");
+        let adopted = Listener::adopt(UnixListener::from(OwnedFd::from(datagrams)));
+        assert!(matches!(adopted, Err(ListenError::NotListening)));
         let path = outer.path().join("s");
         let listener = Listener::adopt(UnixListener::bind(&path).expect("bound")).expect("adopted");
         assert_eq!(listener.path().as_path(), path);

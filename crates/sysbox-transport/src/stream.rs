@@ -153,13 +153,19 @@ impl AsyncRead for Stream {
         loop {
             ready!(socket.poll_read_ready(cx))?;
             let room = buf.initialize_unfilled();
-            let received = socket.try_io(|| Ok(recv(socket, &mut *room, RecvFlags::empty())?.0));
-            match received {
+            let mut last = None;
+            let received = socket.try_io(|| {
+                let read = recv(socket, &mut *room, RecvFlags::empty())?.0;
+                if 0 < read && read < room.len() {
+                    // Nothing more is there. The runtime is told so within this very look at the socket: what comes after it
+                    // counts as news, and the kernel need not be asked once more.
+                    last = Some(read);
+                    return Err(io::ErrorKind::WouldBlock.into());
+                }
+                Ok(read)
+            });
+            match last.map_or(received, Ok) {
                 Ok(read) => {
-                    if 0 < read && read < room.len() {
-                        // Nothing more is there: so the runtime is told, without asking the kernel once more.
-                        let _ = socket.try_io(|| Err::<(), _>(io::ErrorKind::WouldBlock.into()));
-                    }
                     if read > 0 {
                         heard.store(true, Ordering::Relaxed);
                     }
@@ -299,5 +305,54 @@ mod tests {
         assert!(!watch.is_open());
         drop(ours);
         assert!(!watch.is_open());
+    }
+
+    /// The peer sends in two parts, with a pause of any length between them: at some time the second part comes between the
+    /// read of the first and the end of that read.
+    #[test]
+    fn what_comes_while_it_is_read_is_not_overlooked_by_several_threads() {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+        let runtime = runtime.expect("a runtime");
+        let peers: Vec<_> = (0..4_u64)
+            .map(|number| {
+                let (ours, theirs) = UnixStream::pair().expect("a pair");
+                runtime.spawn(async move {
+                    let mut ours = Stream::new(ours).expect("registered");
+                    let (mut buffer, mut have) = ([0; 64], 0);
+                    while let Ok(read @ 1..) = ours.read(&mut buffer).await {
+                        have += read;
+                        if have == 2 {
+                            have = 0;
+                            ours.write_all(b"k").await.expect("it listens");
+                        }
+                    }
+                });
+                std::thread::spawn(move || ask_in_two_parts(theirs, number))
+            })
+            .collect();
+        for peer in peers {
+            peer.join().expect("every question was answered");
+        }
+    }
+
+    fn ask_in_two_parts(mut stream: UnixStream, number: u64) {
+        use std::{
+            io::{Read, Write},
+            time::{Duration, Instant},
+        };
+        stream.set_read_timeout(Some(Duration::from_secs(10))).expect("set");
+        let began = Instant::now();
+        let mut state = number * 7919 + 1;
+        while began.elapsed() < Duration::from_secs(6) {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            stream.write_all(b"a").expect("written");
+            for _ in 0..state % 12_000 {
+                std::hint::spin_loop();
+            }
+            stream.write_all(b"b").expect("written");
+            stream.read_exact(&mut [0]).expect("answered");
+        }
     }
 }

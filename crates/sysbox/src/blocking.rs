@@ -25,31 +25,59 @@ pub fn wait<F: Future>(call: F) -> F::Output {
     pollster::block_on(call)
 }
 
+/// Closes what is kept between calls, connections to daemons among it; the next call makes it anew.
+///
+/// Everything that is kept is closed on exec, but a child that is made by fork has it until then. Who makes a child that others
+/// will have power over, as the first process of a container, calls this before.
+pub fn close() {
+    #[cfg(feature = "grpc")]
+    runtime::close();
+}
+
 /// The runtime that drives connections, on the threads that wait and never on one of its own.
 #[cfg(feature = "grpc")]
 mod runtime {
-    use std::sync::{Arc, Mutex, PoisonError};
+    use std::{
+        path::PathBuf,
+        sync::{Arc, Mutex, PoisonError},
+    };
 
     use tokio::runtime::{Builder, Runtime};
 
+    /// A process: its id, and the pid namespace that it has the id in. A child in a new namespace may have its parent's id.
+    type Process = (u32, Option<PathBuf>);
+
     struct OfProcess {
-        pid: u32,
+        process: Process,
         runtime: Arc<Runtime>,
     }
 
     static RUNTIME: Mutex<Option<OfProcess>> = Mutex::new(None);
 
+    fn this_process() -> Process {
+        (std::process::id(), std::fs::read_link("/proc/self/ns/pid").ok())
+    }
+
     /// The runtime of this process; `None` where it has no descriptors left for one, and then calls to daemons say so.
     pub(super) fn of_this_process() -> Option<Arc<Runtime>> {
         let mut kept = RUNTIME.lock().unwrap_or_else(PoisonError::into_inner);
-        let pid = std::process::id();
-        if let Some(found) = kept.as_ref().filter(|kept| kept.pid == pid) {
+        let process = this_process();
+        if let Some(found) = kept.as_ref().filter(|kept| kept.process == process) {
             return Some(found.runtime.clone());
         }
         let runtime = Arc::new(Builder::new_current_thread().enable_io().enable_time().build().ok()?);
-        let of_parent = kept.replace(OfProcess { pid, runtime: runtime.clone() });
+        let of_parent = kept.replace(OfProcess { process, runtime: runtime.clone() });
         // What it watches is shared with the parent: to close it properly would stop the parent's runtime too.
         std::mem::forget(of_parent);
         Some(runtime)
+    }
+
+    /// Ends the runtime of this process, and with it the connections that it drives.
+    pub(super) fn close() {
+        let mut kept = RUNTIME.lock().unwrap_or_else(PoisonError::into_inner);
+        let process = this_process();
+        let found = kept.take_if(|kept| kept.process == process);
+        drop(kept);
+        drop(found);
     }
 }

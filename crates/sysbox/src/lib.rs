@@ -34,8 +34,6 @@ pub use backend::{Backend, BackendError, BackendOptions, BackendUrl, InvalidBack
 pub use sysbox_embedded as embedded;
 pub use sysbox_host as linux;
 #[cfg(feature = "grpc")]
-pub use {
-    sysbox_transport as transport, sysbox_transport_grpc as grpc, sysbox_transport_seccomp as seccomp,
-};
+pub use {sysbox_transport as transport, sysbox_transport_grpc as grpc, sysbox_transport_seccomp as seccomp};
 
 pub use sysbox_core::*;

@@ -184,7 +184,10 @@ fn daemons(dir: &AbsPath) -> anyhow::Result<Vec<Row>> {
             found: outcome.as_ref().map_or_else(|error| render::chain(error), |_| "listens".to_owned()),
             needed: "a daemon that listens".to_owned(),
             verdict: if outcome.is_ok() { Verdict::Ok } else { Verdict::Fail },
-            mend: outcome.err().map(|_| "start it: sysbox serve, or systemctl start sysbox".to_owned()),
+            mend: outcome.err().map(|_| {
+                "start it: sysbox serve (sysbox-serve.service), or Sysbox's own: systemctl start sysbox"
+                    .to_owned()
+            }),
         })
     };
     [("manager", Backend::MGR_SOCKET), ("sysbox-fs", Backend::FS_SOCKET)].into_iter().map(row).collect()

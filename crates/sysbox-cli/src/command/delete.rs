@@ -99,7 +99,10 @@ fn forget(wiring: &Wiring, id: &ContainerId, force: bool) -> anyhow::Result<()> 
     }
     let backend = wiring.open()?;
     // A daemon cannot be asked whether the container runs, and would make one that does unknown.
-    let Some(embedded) = backend.embedded() else { return Ok(()) };
+    let Some(embedded) = backend.embedded() else {
+        tracing::warn!(%id, "it is not known here; should the daemon know it, that stays: it cannot be asked whether it runs");
+        return Ok(());
+    };
     let known = embedded.list()?;
     if known.iter().any(|known| known.id == *id && known.state != ContainerState::Stopped) {
         // It may have been registered this moment by a runtime that has its directory now, or by another program.

@@ -51,8 +51,14 @@ pub(crate) fn run(args: &DemoArgs) -> anyhow::Result<ExitCode> {
     let bundle = Bundle::checked(AbsPath::new("/")?, spec(&rootfs, script)?)?;
     let id: ContainerId = format!("demo-{}", process::id()).parse()?;
     check(&id, &bundle, &wiring)?;
-    let job =
-        Job { id: &id, bundle: &bundle, policy: Policy::PreferIdMapped, wiring: &wiring, mounts: &mounts, with_fs: true };
+    let job = Job {
+        id: &id,
+        bundle: &bundle,
+        policy: Policy::PreferIdMapped,
+        wiring: &wiring,
+        mounts: &mounts,
+        with_fs: true,
+    };
     let outcome = execute(&job, &mut timings, |started| {
         show_outside(started)?;
         render::heading("inside")?;

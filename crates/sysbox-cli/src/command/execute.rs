@@ -1,11 +1,15 @@
 //! The life of one container in the foreground: claimed, prepared, created, started, waited for, cleaned up.
 
-use std::{process::ExitCode, time::SystemTime};
+use std::{io, process::ExitCode, time::SystemTime};
 
 use anyhow::{Context, bail};
 use sysbox::{
-    AbsPath, Backend, BackendUrl, ContainerId, ErrorKind, IdMappings, Sysbox, blocking::wait,
-    linux::network::bring_loopback_up, session::Ports, shift::Policy, syscont,
+    AbsPath, Backend, BackendUrl, ContainerId, ErrorKind, Fs, IdMappings, PortError, Sysbox,
+    blocking::{self, wait},
+    linux::network::bring_loopback_up,
+    session::Ports,
+    shift::Policy,
+    syscont,
 };
 
 use crate::{
@@ -128,13 +132,23 @@ fn begin(job: &Job<'_>, claim: &Claim) -> anyhow::Result<Record> {
 }
 
 fn register(sysbox: &mut Sysbox, bundle: &Bundle) -> anyhow::Result<()> {
-    if let Err(error) = wait(sysbox.mgr.register(&bundle.spec)) {
-        let is_anothers = error.port_error().is_none_or(|port| port.kind == ErrorKind::AlreadyExists);
-        // Any other failure may have come after the manager had taken it.
-        let undo = || if is_anothers { Ok(()) } else { Ok(wait(sysbox.purge())?) };
-        return Err(give_up(error.into(), undo));
+    let Err(error) = wait(sysbox.mgr.register(&bundle.spec)) else { return Ok(()) };
+    let may_be_known = error.port_error().is_some_and(may_have_been_carried_out);
+    // The fs daemon was not told of it yet.
+    sysbox.fs = Fs::new(sysbox.id().clone(), None, None);
+    let undo = || if may_be_known { Ok(wait(sysbox.purge())?) } else { Ok(()) };
+    Err(give_up(error.into(), undo))
+}
+
+/// Whether a registration that failed may have been taken. An answer says that it was not, also `Unknown`, by which sysbox-mgr
+/// says that another container has the id; to unregister it would make that one unknown.
+fn may_have_been_carried_out(error: &PortError) -> bool {
+    match error.kind {
+        ErrorKind::DeadlineExceeded | ErrorKind::Cancelled | ErrorKind::Internal => true,
+        // That no connection could be made is the one thing that fails by an error of the system's.
+        ErrorKind::Unavailable => !error.source.as_ref().is_some_and(|source| source.is::<io::Error>()),
+        _ => false,
     }
-    Ok(())
 }
 
 fn live(
@@ -154,6 +168,8 @@ fn live(
         prepared.spec.process().as_ref().and_then(|process| process.terminal()).unwrap_or(false);
     let console = wants_terminal.then(|| Console::listen(mounts.path("console.sock")?)).transpose()?;
     timings.step("pre-register with sysbox-fs", || fs::pre_register(sysbox, &prepared.spec))?;
+    // Until it runs its program the container's first process has what is open here, a connection to the manager too.
+    blocking::close();
     let mut created = timings.step("create the container", || create(claim, &prepared, console.as_ref()))?;
     record.init = Some(created.init);
     record.given = Some(Given {
@@ -181,4 +197,26 @@ fn update(sysbox: &Sysbox, prepared: &Prepared, init: ProcessId) -> anyhow::Resu
     let (uids, gids) = (IdMappings::single(prepared.ids.uids)?, IdMappings::single(prepared.ids.gids)?);
     let (userns, netns) = (Some(namespace("user")?), Some(namespace("net")?));
     Ok(wait(sysbox.mgr.update(userns, netns, uids, gids, prepared.shift.rootfs))?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sysbox::Operation;
+
+    #[test]
+    fn only_a_registration_that_may_have_been_taken_is_undone() {
+        let error = |kind| PortError::new(Operation::Register, kind, "told");
+        let lost = error(ErrorKind::Unavailable);
+        let never_connected =
+            error(ErrorKind::Unavailable).with_source(io::Error::from(io::ErrorKind::NotFound));
+        assert!(
+            may_have_been_carried_out(&lost)
+                && may_have_been_carried_out(&error(ErrorKind::DeadlineExceeded))
+        );
+        assert!(!may_have_been_carried_out(&never_connected));
+        for answered in [ErrorKind::Unknown, ErrorKind::AlreadyExists, ErrorKind::InvalidArgument] {
+            assert!(!may_have_been_carried_out(&error(answered)), "{answered:?}");
+        }
+    }
 }

@@ -4,7 +4,7 @@
 
 mod sockets;
 
-use std::{process::ExitCode, sync::Arc};
+use std::{path::Path, process::ExitCode, sync::Arc};
 
 use anyhow::{Context, bail};
 use rustix::process::{Resource, getrlimit, setrlimit};
@@ -14,6 +14,7 @@ use sysbox::{
     grpc::{ServerOptions, serve_fs, serve_mgr},
     seccomp::serve_seccomp,
     session::Ports,
+    syscont,
     transport::{Offloaded, PeerPolicy},
 };
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -31,17 +32,24 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
     let Transport::Grpc = args.transport;
     let wiring = Wiring::new(&args.wiring)?;
     let dir = absolute(&args.dir).context("--dir is not valid")?;
-    if *wiring.url() == (BackendUrl::Grpc { dir: dir.clone() }) {
+    if let BackendUrl::Grpc { dir: of_backend } = wiring.url()
+        && is_same(of_backend.as_path(), dir.as_path())
+    {
         bail!("the backend is the daemon on {dir} itself; give another --backend, or another --dir");
     }
+    wiring.check_ids(syscont::DEFAULT_SIZE)?;
     allow_many_connections();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    // As many calls as the server carries out at once.
+    let at_once = ServerOptions::default().calls;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(at_once).build()?;
     let outcome = runtime.block_on(async {
         let mut signals = Signals::catch()?;
         let ports = ports(&wiring)?;
         let sockets = Sockets::take_or_bind(&dir, ports.seccomp.is_some())?;
         tell(&[NotifyState::Ready]);
-        tracing::info!(%dir, backend = %wiring.url(), "serving");
+        let version = env!("CARGO_PKG_VERSION");
+        tracing::info!(version, %dir, backend = %wiring.url(), data_root = %wiring.data_root, "serving");
         let stop = CancellationToken::new();
         let serving = serve(ports, sockets, options(args), stop.clone());
         tokio::pin!(serving);
@@ -60,6 +68,11 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
     // A call that is still being carried out must not keep a daemon that was told twice to end.
     runtime.shutdown_background();
     outcome.map(|()| ExitCode::SUCCESS)
+}
+
+fn is_same(one: &Path, other: &Path) -> bool {
+    let resolved = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    resolved(one) == resolved(other)
 }
 
 /// The ports of the backend, none of which holds up the thread that serves.
@@ -89,9 +102,12 @@ async fn serve(
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let mgr = ports.mgr.context("the backend has no manager")?;
-    let seccomp_options = sysbox::seccomp::ServerOptions { peers: options.peers.clone(), ..Default::default() };
-    let mgr = async { serve_mgr(mgr, sockets.mgr, &options, stop.clone()).await.map_err(anyhow::Error::from) };
-    let fs = async { serve_fs(ports.fs, sockets.fs, &options, stop.clone()).await.map_err(anyhow::Error::from) };
+    let seccomp_options =
+        sysbox::seccomp::ServerOptions { peers: options.peers.clone(), ..Default::default() };
+    let mgr =
+        async { serve_mgr(mgr, sockets.mgr, &options, stop.clone()).await.map_err(anyhow::Error::from) };
+    let fs =
+        async { serve_fs(ports.fs, sockets.fs, &options, stop.clone()).await.map_err(anyhow::Error::from) };
     let seccomp = async {
         match ports.seccomp.zip(sockets.seccomp) {
             Some((port, listener)) => Ok(serve_seccomp(port, listener, seccomp_options, stop.clone()).await?),

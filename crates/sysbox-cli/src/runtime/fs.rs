@@ -3,9 +3,7 @@
 use std::time::SystemTime;
 
 use oci_spec::runtime::Spec;
-use sysbox::{
-    AbsPath, ErrorKind, Fs, FsRegInfo, HostGid, HostUid, Sysbox, blocking::wait,
-};
+use sysbox::{AbsPath, ErrorKind, Fs, FsRegInfo, HostGid, HostUid, Sysbox, blocking::wait};
 
 use super::Prepared;
 use crate::container::ProcessId;

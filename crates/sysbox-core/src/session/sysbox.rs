@@ -115,9 +115,7 @@ fn is_unknown(error: &SessionError) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        AbsPath, ContainerConfig, IdOffsets, MockFsPort, MockMgrPort, Operation, PortError,
-    };
+    use crate::{AbsPath, ContainerConfig, IdOffsets, MockFsPort, MockMgrPort, Operation, PortError};
     use mockall::Sequence;
     use oci_spec::runtime::Spec;
     use pollster::block_on;

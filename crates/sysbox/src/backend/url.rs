@@ -80,7 +80,9 @@ pub enum InvalidBackendUrl {
         url: String,
     },
     /// Its path is not one.
-    #[error("backend {url:?} has no absolute path")]
+    #[error(
+        "backend {url:?} has no absolute path; write it with three slashes, as in grpc+unix:///run/sysbox"
+    )]
     Path {
         /// The text.
         url: String,
