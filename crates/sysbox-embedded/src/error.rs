@@ -152,6 +152,11 @@ impl Fault {
         Self::Refused { kind, message: message.into() }
     }
 
+    /// Whether something is used up.
+    pub(crate) const fn is_exhaustion(&self) -> bool {
+        matches!(self, Self::Refused { kind: ErrorKind::ResourceExhausted, .. })
+    }
+
     pub(crate) fn into_port_error(self, operation: Operation, id: &ContainerId) -> PortError {
         let error =
             |kind, message: &str| PortError::new(operation, kind, format!("container {id} {message}"));

@@ -25,6 +25,7 @@ mod accounts;
 mod alloc;
 mod config;
 mod error;
+mod gone;
 mod held;
 mod host_facts;
 mod idset;

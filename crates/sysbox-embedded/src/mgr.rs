@@ -17,6 +17,7 @@ use crate::{
     alloc,
     config::Config,
     error::{Fault, OpenError},
+    gone,
     host_facts::{Boot, Shifting},
     lifecycle,
     namespaces::{Namespace, Namespaces},
@@ -100,8 +101,14 @@ impl MgrPort for EmbeddedMgr {
     async fn alloc_subids(&self, request: &SubidRequest) -> Result<Subids, PortError> {
         self.change(Operation::AllocSubids, &request.id, |db| {
             let container = lifecycle::known(db, &request.id)?;
-            let pools = || Ok(self.pools.current()?);
-            alloc::alloc(db, &request.id, container.userns, request.size.get(), pools)
+            let alloc = || {
+                let pools = || Ok(self.pools.current()?);
+                alloc::alloc(db, &request.id, container.userns, request.size.get(), pools)
+            };
+            match alloc() {
+                Err(fault) if fault.is_exhaustion() && gone::remove(db)? > 0 => alloc(),
+                outcome => outcome,
+            }
         })
     }
 

@@ -81,7 +81,8 @@ pub(crate) fn mappings(host: u32, size: u32) -> IdMappings {
 pub(crate) fn registration(name: &str) -> Registration {
     Registration {
         id: id(name),
-        rootfs: abs("/srv/rootfs"),
+        // One that is there: a stopped container keeps its ids as long as its rootfs is.
+        rootfs: abs("/usr"),
         userns: None,
         netns: None,
         uid_mappings: IdMappings::default(),

@@ -2,12 +2,15 @@
 
 use std::fs;
 
-use sysbox_core::ErrorKind;
+use pollster::block_on;
+use sysbox_core::{ErrorKind, MgrPort, Registration};
 use sysbox_embedded::{EmbeddedMgr, SubidOrigin, SubidPoolsError, SubidSource};
 
 use crate::{
     host::host,
-    manager::{Place, SIZE, alloc, kind, range, record, register, remove, start, stop},
+    manager::{
+        Place, SIZE, abs, alloc, id, kind, range, record, register, registration, remove, start, stop,
+    },
 };
 
 #[test]
@@ -48,6 +51,37 @@ fn ranges_of_any_size_are_given_on_whole_slots() {
     }
     let pools = mgr.subid_pools().expect("readable");
     assert_eq!((pools.uids.slots, pools.uids.used), (6, 4));
+}
+
+#[test]
+fn a_stopped_container_keeps_its_ids_until_its_rootfs_is_gone_and_another_needs_them() {
+    for rootfs in ["engine/a/rootfs", "engine/a/merged"] {
+        let place = Place::with_slots(1);
+        let mgr = place.open();
+        let rootfs = place.path(rootfs);
+        fs::create_dir_all(&rootfs).expect("made");
+        block_on(mgr.register(&Registration { rootfs: abs(&rootfs), ..registration("a") })).expect("new");
+        let ids = alloc(&mgr, "a", SIZE).expect("the only range");
+        register(&mgr, "b").expect("new");
+        let others = || alloc(&mgr, "b", SIZE);
+
+        fs::remove_dir(&rootfs).expect("removed");
+        assert_eq!(kind(others()), ErrorKind::ResourceExhausted, "it still runs");
+        fs::create_dir(&rootfs).expect("made");
+        stop(&mgr, "a");
+        assert_eq!(kind(others()), ErrorKind::ResourceExhausted, "its rootfs is there");
+        fs::remove_dir(&rootfs).expect("removed");
+        if rootfs.ends_with("merged") {
+            assert_eq!(
+                kind(others()),
+                ErrorKind::ResourceExhausted,
+                "Docker has unmounted it and would mount it again"
+            );
+            fs::remove_dir(rootfs.parent().expect("it has one")).expect("removed");
+        }
+        assert_eq!(others().expect("released"), ids);
+        assert_eq!(kind(block_on(mgr.unregister(&id("a")))), ErrorKind::NotFound);
+    }
 }
 
 #[test]
