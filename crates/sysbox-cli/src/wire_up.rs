@@ -28,7 +28,8 @@ impl Wiring {
         let data_root = data_root(args, &url)?;
         if args.subid_range.is_some() && !matches!(url, BackendUrl::Embedded { .. }) {
             bail!(
-                "--subid-range is for the embedded backend; give it to the daemon: sysbox serve --subid-range"
+                "--subid-range is for the embedded backend, and the backend is {url} (by --backend or SYSBOX_BACKEND); \
+                 give it to the daemon that is there"
             )
         }
         let subids = args.subid_range.map_or_else(SubidSource::default, SubidSource::Range);

@@ -126,7 +126,7 @@ impl Cgroup {
     /// Removes it and the cgroups below it from every hierarchy, and those above it up to `topmost` that have no others.
     pub(crate) fn remove(&self, topmost: &Self) -> anyhow::Result<()> {
         for dir in self.all_dirs()?.iter().rev() {
-            remove_dir(dir).with_context(|| format!("cannot remove cgroup {}", dir.display()))?;
+            self.remove_dir(dir)?;
         }
         let mut path = self.path.as_str();
         while let Some((above, _)) = path.rsplit_once('/').filter(|_| path != topmost.path) {
@@ -138,6 +138,24 @@ impl Cgroup {
             }
         }
         Ok(())
+    }
+
+    /// Removes one of its directories. The kernel may need a moment after the last process has ended; and one that libcontainer
+    /// was making when it was killed may come to join only now, and would wait in it for ever.
+    fn remove_dir(&self, dir: &Path) -> anyhow::Result<()> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match fs::remove_dir(dir) {
+                Err(e) if e.kind() == io::ErrorKind::ResourceBusy && Instant::now() < deadline => {
+                    self.kill()?;
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+                Err(e) if is_gone(&e) => return Ok(()),
+                outcome => {
+                    return outcome.with_context(|| format!("cannot remove cgroup {}", dir.display()));
+                }
+            }
+        }
     }
 
     /// Removes it where nothing is in it.
@@ -242,20 +260,6 @@ fn end(pid: i32, deadline: Instant) -> anyhow::Result<()> {
     }
     super::signals::wait_readable(&pidfd, deadline)?;
     Ok(())
-}
-
-/// Removes a cgroup's directory. The kernel may need a moment after the last process has ended.
-fn remove_dir(dir: &Path) -> io::Result<()> {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        match fs::remove_dir(dir) {
-            Err(e) if e.kind() == io::ErrorKind::ResourceBusy && Instant::now() < deadline => {
-                std::thread::sleep(Duration::from_millis(1));
-            }
-            Err(e) if is_gone(&e) => return Ok(()),
-            outcome => return outcome,
-        }
-    }
 }
 
 fn is_gone(error: &io::Error) -> bool {

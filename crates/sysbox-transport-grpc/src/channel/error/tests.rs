@@ -1,3 +1,5 @@
+//! What each failure of a call tells, and whether the call may be sent again.
+
 use std::{error::Error, io};
 
 use super::*;
