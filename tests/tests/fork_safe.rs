@@ -57,9 +57,10 @@ fn no_call_over_a_daemon_leaves_a_thread_a_signal_handler_or_a_descriptor_that_s
     let sockets = || descriptors().values().filter(|target| target.starts_with("socket:")).count();
     let with_connection = sockets();
     sysbox::blocking::close();
-    assert!(sockets() < with_connection, "the connection is closed");
+    let without = sockets();
+    assert!(without < with_connection, "the connection is closed");
     wait(sysbox.mgr.register(&spec)).expect("registered");
-    assert_eq!(sockets(), with_connection, "it is made anew");
+    assert!(sockets() > without, "it is made anew");
     wait(sysbox.purge()).expect("removed");
     site.take_daemon().signal(Signal::TERM);
 }

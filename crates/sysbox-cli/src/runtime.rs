@@ -7,6 +7,7 @@ mod clean_up;
 mod create;
 pub(crate) mod fs;
 mod mounts;
+pub(crate) mod orphans;
 mod preflight;
 mod prepare;
 mod progress;

@@ -16,8 +16,8 @@ use crate::{
     bundle::Bundle,
     container::{Claim, Given, ProcessId, Record},
     runtime::{
-        Cgroup, Console, Ground, Prepared, PrivateMounts, Signals, clean_up, create, fs, preflight, prepare,
-        supervise,
+        Cgroup, Console, Ground, Prepared, PrivateMounts, Signals, clean_up, create, fs, orphans, preflight,
+        prepare, supervise,
     },
     timings::Timings,
     wire_up::Wiring,
@@ -123,7 +123,8 @@ fn begin(job: &Job<'_>, claim: &Claim) -> anyhow::Result<Record> {
     let created =
         SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).context("the clock is before 1970")?;
     let this = ProcessId::current().context("this process is not in /proc; is it mounted?")?;
-    let mut record = Record::new(job.id, job.wiring.url(), job.bundle, &cgroup, this, created.as_secs())?;
+    let (url, namespace) = (job.wiring.url(), orphans::own_mount_namespace()?);
+    let mut record = Record::new(job.id, url, job.bundle, &cgroup, this, namespace, created.as_secs())?;
     claim.save(&record)?;
     cgroup.claim()?;
     record.cgroups_claimed = true;

@@ -34,6 +34,8 @@ pub(crate) struct Record {
     pub(crate) created: u64,
     /// The process that works on it and waits for it.
     pub(crate) runtime: ProcessId,
+    /// The private mount namespace of that process, by its inode.
+    pub(crate) mount_namespace: u64,
     /// Its init process.
     pub(crate) init: Option<ProcessId>,
     /// What it was given, once it has an init process.
@@ -73,6 +75,7 @@ impl Record {
         bundle: &Bundle,
         cgroup: &Cgroup,
         runtime: ProcessId,
+        mount_namespace: u64,
         created: u64,
     ) -> anyhow::Result<Self> {
         Ok(Self {
@@ -87,6 +90,7 @@ impl Record {
             cgroups_claimed: false,
             created,
             runtime,
+            mount_namespace,
             init: None,
             given: None,
         })

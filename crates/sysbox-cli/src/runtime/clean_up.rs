@@ -4,7 +4,7 @@ use anyhow::Context;
 use libcontainer::container::Container;
 use sysbox::{AbsPath, ContainerId, Sysbox, blocking::wait};
 
-use super::rootfs;
+use super::{orphans, rootfs};
 use crate::{
     container::{Claim, Record},
     timings::Timings,
@@ -25,7 +25,8 @@ pub(crate) fn clean_up(
     let id = claim.id.clone();
     let (cgroup, topmost) = record.cgroups()?;
     if record.cgroups_claimed {
-        timings.step("end processes", || cgroup.kill()).with_context(|| undone(&id))?;
+        let end = || orphans::end(record.mount_namespace).and_then(|()| cgroup.kill());
+        timings.step("end processes", end).with_context(|| undone(&id))?;
     }
     let mut failures = Vec::new();
     let mut step = |name, work: &mut dyn FnMut() -> anyhow::Result<()>| {
