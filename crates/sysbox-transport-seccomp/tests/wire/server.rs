@@ -4,19 +4,18 @@ use std::{
     error::Error,
     os::{
         fd::{AsFd, BorrowedFd, OwnedFd},
-        unix::{fs::PermissionsExt, net::UnixListener, net::UnixStream},
+        unix::net::UnixStream,
     },
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
-    thread,
     time::{Duration, Instant},
 };
 
 use async_trait::async_trait;
 use sysbox_core::{AbsPath, Deadlines, ErrorKind, Operation, PortError, SeccompPort, port::SeccompInit};
-use sysbox_transport::{Listener, PeerPolicy};
+use sysbox_transport::Listener;
 use sysbox_transport_seccomp::{
     ClientOptions, NoAck, SeccompClient, ServeError, ServerOptions, serve_seccomp,
 };
@@ -250,50 +249,4 @@ async fn a_server_that_is_stopped_waits_no_longer_than_the_deadline() {
     port.entered(1).await;
     served.end().await;
     assert_closed(begun.await.expect("no panic"));
-}
-
-#[tokio::test]
-async fn another_user_is_served_only_if_named() {
-    // Only root can become someone else.
-    if !rustix::process::geteuid().is_root() {
-        return;
-    }
-    let uid = 4_000_001;
-    for (peers, expected) in [(PeerPolicy::default(), 0), (PeerPolicy::with_users([uid]), 1)] {
-        let dir = tempfile::tempdir().expect("a directory");
-        let path = dir.path().join("s");
-        let listening = UnixListener::bind(&path).expect("bound");
-        let open =
-            |path, mode| std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("set");
-        open(dir.path(), 0o755);
-        open(path.as_path(), 0o666);
-        let port = Gate::new(1);
-        let listener = Listener::adopt(listening).expect("adopted");
-        let served =
-            serve_on(dir, listener, port.clone(), ServerOptions { peers, ..ServerOptions::default() });
-        let answer = aside(move || as_user(uid, move || hand_over_by_hand(&path))).await;
-        assert_eq!(answer.len(), 3 * expected);
-        assert_eq!(port.taken(), expected);
-        served.end().await;
-    }
-}
-
-/// Runs on a thread of its own that is another user.
-fn as_user<T: Send + 'static>(uid: u32, act: impl FnOnce() -> T + Send + 'static) -> T {
-    let run = move || {
-        let uid = rustix::process::Uid::from_raw(uid);
-        rustix::thread::set_thread_res_uid(uid, uid, uid).expect("root may");
-        act()
-    };
-    thread::spawn(run).join().expect("no panic")
-}
-
-/// Everything that is answered to a whole hand-over.
-fn hand_over_by_hand(path: &std::path::Path) -> Vec<u8> {
-    let mut stream = UnixStream::connect(path).expect("connected");
-    // The server may have closed already: then nothing can be sent, and nothing is answered.
-    let message = std::panic::catch_unwind(|| send(&stream, MESSAGE.as_bytes(), &[stream.as_fd()]));
-    let mut answer = Vec::new();
-    let _ = message.map(|()| std::io::Read::read_to_end(&mut stream, &mut answer));
-    answer
 }
