@@ -1,11 +1,7 @@
-//! One kept connection to a daemon, made when it is first needed and shared by all callers.
+//! Calls over one kept connection: HTTP/2 by the `h2` crate.
 //!
-//! It is HTTP/2 by the `h2` crate over a [`Stream`](sysbox_transport::Stream): tonic's generated clients do messages and status
-//! upon a [`Call`], which does connecting, trying again and waiting. What is not a status that the daemon sent is a
-//! [`CallError`], which knows whether the call may have been carried out.
-//!
-//! No call is sent twice unless the first was certainly not taken or a second changes nothing
-//! ([`Operation::is_idempotent`]).
+//! tonic's generated clients do messages and status upon a [`Call`], which goes through a [`Channel`] of `sysbox-transport`, and
+//! keeps the error where no status came back.
 
 mod connection;
 mod error;
@@ -13,157 +9,27 @@ mod exchange;
 
 use std::{
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll},
-    time::Duration,
 };
 
 use http::{Request, Response};
-use sysbox_core::{AbsPath, Deadlines, Operation, PortError};
-use sysbox_transport::Backoff;
-use tokio::{
-    runtime::{Handle, Id},
-    time::timeout,
-};
+use sysbox_core::{Operation, PortError};
+use sysbox_transport::CallError;
 use tonic::{Status, body::Body};
 use tower_service::Service;
 
 use self::{
-    connection::Slot,
-    error::CallError,
+    connection::Http2,
     exchange::{Message, Reply},
 };
 use crate::{convert::ConvertError, status};
 
-/// How a client waits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct ClientOptions {
-    /// By when each call must be answered.
-    pub deadlines: Deadlines,
-    /// How long a call goes on trying where nobody listens yet, or where it was not taken, counted from when that was seen.
-    pub patience: Duration,
-    /// How long a daemon that lets a connection in may stay silent.
-    pub silence: Duration,
-    /// The longest reply that is read, in bytes.
-    pub max_reply: usize,
-}
-
-impl Default for ClientOptions {
-    fn default() -> Self {
-        Self {
-            deadlines: Deadlines::default(),
-            patience: Duration::from_secs(3),
-            silence: Duration::from_secs(5),
-            max_reply: 64 * 1024 * 1024,
-        }
-    }
-}
-
 /// The connection to one socket. Clones share it.
-#[derive(Clone, Debug)]
-pub(crate) struct Channel(Arc<Shared>);
+pub(crate) type Channel = sysbox_transport::Channel<Http2>;
 
-#[derive(Debug)]
-struct Shared {
-    socket: AbsPath,
-    options: ClientOptions,
-    /// Locked only to look or to replace, never over an await.
-    slot: Mutex<Option<Arc<Slot>>>,
-}
-
-impl Channel {
-    /// What requests say they are for: a unix socket has no host, and some servers refuse a path in its place.
-    pub(crate) const ORIGIN: &str = "http://localhost";
-
-    /// A channel that is not connected yet.
-    pub(crate) fn new(socket: AbsPath, options: ClientOptions) -> Self {
-        Self(Arc::new(Shared { socket, options, slot: Mutex::new(None) }))
-    }
-
-    /// The service for one call, to be given to a generated client.
-    pub(crate) fn call(&self, operation: Operation) -> Call {
-        Call { channel: self.clone(), operation, failure: Arc::default() }
-    }
-
-    async fn send(&self, operation: Operation, request: Request<Body>) -> Result<Response<Reply>, CallError> {
-        let runtime = Handle::try_current().map_err(|_| CallError::NoRuntime)?.id();
-        let message = Message::whole(request).await?;
-        let limit = self.0.options.deadlines.of(operation);
-        let mut sent = false;
-        match timeout(limit, self.tries(operation, runtime, &message, &mut sent)).await {
-            Ok(outcome) => outcome,
-            Err(_) => Err(CallError::Deadline { socket: self.0.socket.clone(), operation, limit, sent }),
-        }
-    }
-
-    async fn tries(
-        &self,
-        operation: Operation,
-        runtime: Id,
-        message: &Message,
-        sent: &mut bool,
-    ) -> Result<Response<Reply>, CallError> {
-        let mut backoff = Backoff::new(self.0.options.patience);
-        let mut may_be_stale = true;
-        loop {
-            let slot = self.slot(runtime);
-            let kept = slot.is_connected();
-            let error = match slot.exchange(&self.0.socket, &self.0.options, message, sent).await {
-                Ok(reply) => return Ok(reply),
-                Err(error) => error,
-            };
-            if error.ends_connection() {
-                self.forget(&slot);
-            }
-            if !error.permits_another_try(operation.is_idempotent()) {
-                return Err(error);
-            }
-            // A kept connection may have ended unnoticed, as when the daemon was restarted: that alone is no reason to wait.
-            let at_once = kept && std::mem::take(&mut may_be_stale);
-            if !at_once && !backoff.wait().await {
-                return Err(error);
-            }
-        }
-    }
-
-    /// The kept connection, or room for a new one. A connection is driven by the runtime it was made in, and a daemon that was
-    /// restarted while no runtime ran has closed it unnoticed.
-    fn slot(&self, runtime: Id) -> Arc<Slot> {
-        let found = self.lock().clone();
-        if let Some(slot) = found.as_ref().filter(|slot| slot.serves(runtime)) {
-            return slot.clone();
-        }
-        let mut kept = self.lock();
-        match (&*kept, &found) {
-            // Another caller has replaced it meanwhile, in the same runtime.
-            (Some(new), old)
-                if new.is_of(runtime) && old.as_ref().is_none_or(|old| !Arc::ptr_eq(new, old)) =>
-            {
-                new.clone()
-            }
-            _ => {
-                let new = Arc::new(Slot::new(runtime));
-                let old = kept.replace(new.clone());
-                drop(kept);
-                drop(old);
-                new
-            }
-        }
-    }
-
-    /// Lets the next call connect anew. Calls that are on the old connection go on.
-    fn forget(&self, slot: &Arc<Slot>) {
-        let mut kept = self.lock();
-        let old = kept.take_if(|kept| Arc::ptr_eq(kept, slot));
-        drop(kept);
-        drop(old);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Option<Arc<Slot>>> {
-        self.0.slot.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
+/// What requests say they are for: a unix socket has no host, and some servers refuse a path in its place.
+pub(crate) const ORIGIN: &str = "http://localhost";
 
 /// One call: what a generated client sends its request through, and what keeps the error where no status came back.
 #[derive(Clone, Debug)]
@@ -174,6 +40,11 @@ pub(crate) struct Call {
 }
 
 impl Call {
+    /// The service for one call, to be given to a generated client.
+    pub(crate) fn new(channel: &Channel, operation: Operation) -> Self {
+        Self { channel: channel.clone(), operation, failure: Arc::default() }
+    }
+
     /// The message for a request.
     pub(crate) fn message<Q, M: TryFrom<Q, Error = ConvertError>>(
         &self,
@@ -193,14 +64,14 @@ impl Call {
             Err(status) => Err(self.error(status)),
         };
         outcome.inspect_err(|error| {
-            let socket = &self.channel.0.socket;
+            let socket = self.channel.socket();
             tracing::debug!(%socket, operation = ?self.operation, kind = ?error.kind, %error, "call failed");
         })
     }
 
     /// The longest reply that is read, in bytes.
     pub(crate) fn max_reply(&self) -> usize {
-        self.channel.0.options.max_reply
+        self.channel.options().max_reply
     }
 
     fn error(&self, status: Status) -> PortError {
@@ -208,6 +79,11 @@ impl Call {
             Some(failure) => failure.into_port_error(self.operation),
             None => status::from_status(self.operation, status),
         }
+    }
+
+    async fn send(&self, request: Request<Body>) -> Result<Response<Reply>, CallError> {
+        let message = Message::whole(request).await?;
+        self.channel.call(self.operation, &message).await
     }
 }
 
@@ -223,7 +99,7 @@ impl Service<Request<Body>> for Call {
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let call = self.clone();
         Box::pin(async move {
-            call.channel.send(call.operation, request).await.map_err(|error| {
+            call.send(request).await.map_err(|error| {
                 *call.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
                 NoStatus
             })

@@ -5,10 +5,10 @@
 use async_trait::async_trait;
 use http::Uri;
 use sysbox_core::{AbsPath, ContainerData, FsPort, Operation, PortError};
+use sysbox_transport::ClientOptions;
 
 use crate::{
-    ClientOptions,
-    channel::{Call, Channel},
+    channel::{Call, Channel, ORIGIN},
     generated::pb::{self, sysbox_state_channel_client::SysboxStateChannelClient},
 };
 
@@ -40,36 +40,36 @@ impl GrpcFs {
 #[async_trait]
 impl FsPort for GrpcFs {
     async fn mountpoint(&self) -> Result<AbsPath, PortError> {
-        let call = self.0.call(Operation::FsMountpoint);
+        let call = Call::new(&self.0, Operation::FsMountpoint);
         call.outcome(client(&call).get_mountpoint(pb::MountpointReq {}).await)
     }
 
     async fn pre_register(&self, container: &ContainerData) -> Result<(), PortError> {
-        let call = self.0.call(Operation::FsPreRegister);
+        let call = Call::new(&self.0, Operation::FsPreRegister);
         let message = call.message(container)?;
         call.outcome(client(&call).container_pre_registration(message).await)
     }
 
     async fn register(&self, container: &ContainerData) -> Result<(), PortError> {
-        let call = self.0.call(Operation::FsRegister);
+        let call = Call::new(&self.0, Operation::FsRegister);
         let message = call.message(container)?;
         call.outcome(client(&call).container_registration(message).await)
     }
 
     async fn update(&self, container: &ContainerData) -> Result<(), PortError> {
-        let call = self.0.call(Operation::FsUpdate);
+        let call = Call::new(&self.0, Operation::FsUpdate);
         let message = call.message(container)?;
         call.outcome(client(&call).container_update(message).await)
     }
 
     async fn unregister(&self, container: &ContainerData) -> Result<(), PortError> {
-        let call = self.0.call(Operation::FsUnregister);
+        let call = Call::new(&self.0, Operation::FsUnregister);
         let message = call.message(container)?;
         call.outcome(client(&call).container_unregistration(message).await)
     }
 }
 
 fn client(call: &Call) -> SysboxStateChannelClient<Call> {
-    SysboxStateChannelClient::with_origin(call.clone(), Uri::from_static(Channel::ORIGIN))
+    SysboxStateChannelClient::with_origin(call.clone(), Uri::from_static(ORIGIN))
         .max_decoding_message_size(call.max_reply())
 }

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use sysbox_core::{ContainerData, ContainerId, FsPort, Operation};
+use sysbox_core::{ContainerData, FsPort, Operation};
+use sysbox_transport::{Answer, Calls};
 use tonic::{Request, Response, Status, async_trait};
 
 use crate::{
     generated::pb::{self, sysbox_state_channel_server::SysboxStateChannel},
-    server::{Answer, Calls, Subject, reply},
-    status::bad_request,
+    status::{bad_request, reply, to_status},
 };
 
 type Port = dyn FsPort;
@@ -38,7 +38,7 @@ impl FsService {
     ) -> Result<Response<pb::Response>, Status> {
         let port = self.port()?;
         let data = ContainerData::try_from(message.into_inner()).map_err(bad_request)?;
-        self.calls.run(operation, port, data, call).await?;
+        self.calls.run(operation, port, data, call).await.map_err(|error| to_status(&error))?;
         Ok(Response::new(pb::Response { success: true }))
     }
 }
@@ -50,8 +50,9 @@ impl SysboxStateChannel for FsService {
         _: Request<pb::MountpointReq>,
     ) -> Result<Response<pb::MountpointResp>, Status> {
         let port = self.port()?;
-        let call = self.calls.run(Operation::FsMountpoint, port, Daemon, |port, _| port.mountpoint());
-        reply(Operation::FsMountpoint, pb::MountpointResp::try_from(&call.await?))
+        let call = self.calls.run(Operation::FsMountpoint, port, (), |port, ()| port.mountpoint());
+        let mountpoint = call.await.map_err(|error| to_status(&error))?;
+        reply(Operation::FsMountpoint, pb::MountpointResp::try_from(&mountpoint))
     }
 
     async fn container_pre_registration(
@@ -80,20 +81,5 @@ impl SysboxStateChannel for FsService {
         message: Request<pb::ContainerData>,
     ) -> Result<Response<pb::Response>, Status> {
         self.call(Operation::FsUpdate, message, |port, data| port.update(data)).await
-    }
-}
-
-/// A request about the daemon itself.
-struct Daemon;
-
-impl Subject for Daemon {
-    fn container(&self) -> Option<&ContainerId> {
-        None
-    }
-}
-
-impl Subject for ContainerData {
-    fn container(&self) -> Option<&ContainerId> {
-        Some(&self.id)
     }
 }

@@ -19,7 +19,7 @@ mod mgr_server;
 mod server;
 mod status;
 
-pub use channel::ClientOptions;
 pub use fs_client::GrpcFs;
 pub use mgr_client::GrpcMgr;
-pub use server::{ServeError, ServerOptions, serve_fs, serve_mgr};
+pub use server::{serve_fs, serve_mgr};
+pub use sysbox_transport::{ClientOptions, ServeError, ServerOptions};

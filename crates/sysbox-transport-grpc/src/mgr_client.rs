@@ -9,10 +9,10 @@ use sysbox_core::{
     MountsToPrepare, Operation, PortError, Registration, ShiftfsMark, ShiftfsMarks, SubidRequest, Subids,
     Update,
 };
+use sysbox_transport::ClientOptions;
 
 use crate::{
-    ClientOptions,
-    channel::{Call, Channel},
+    channel::{Call, Channel, ORIGIN},
     generated::{
         ext::manager_extension_client::ManagerExtensionClient,
         pb::sysbox_mgr_state_channel_client::SysboxMgrStateChannelClient,
@@ -53,95 +53,95 @@ impl GrpcMgr {
 #[async_trait]
 impl MgrPort for GrpcMgr {
     async fn register(&self, request: &Registration) -> Result<ContainerConfig, PortError> {
-        let call = self.0.call(Operation::Register);
+        let call = Call::new(&self.0, Operation::Register);
         let message = call.message(request)?;
         call.outcome(client(&call).register(message).await)
     }
 
     async fn update(&self, request: &Update) -> Result<(), PortError> {
-        let call = self.0.call(Operation::Update);
+        let call = Call::new(&self.0, Operation::Update);
         let message = call.message(request)?;
         call.outcome(client(&call).update(message).await)
     }
 
     async fn unregister(&self, id: &ContainerId) -> Result<(), PortError> {
-        let call = self.0.call(Operation::Unregister);
+        let call = Call::new(&self.0, Operation::Unregister);
         let message = call.message(id)?;
         call.outcome(client(&call).unregister(message).await)
     }
 
     async fn remove(&self, id: &ContainerId) -> Result<(), PortError> {
-        let call = self.0.call(Operation::Remove);
+        let call = Call::new(&self.0, Operation::Remove);
         let message = call.message(id)?;
         call.outcome(extension(&call).remove(message).await)
     }
 
     async fn alloc_subids(&self, request: &SubidRequest) -> Result<Subids, PortError> {
-        let call = self.0.call(Operation::AllocSubids);
+        let call = Call::new(&self.0, Operation::AllocSubids);
         let message = call.message(request)?;
         call.outcome(client(&call).subid_alloc(message).await)
     }
 
     async fn prep_mounts(&self, request: &MountsToPrepare) -> Result<(), PortError> {
-        let call = self.0.call(Operation::PrepMounts);
+        let call = Call::new(&self.0, Operation::PrepMounts);
         let message = call.message(request)?;
         call.outcome(client(&call).prep_mounts(message).await)
     }
 
     async fn req_mounts(&self, request: &MountRequests) -> Result<Vec<Mount>, PortError> {
-        let call = self.0.call(Operation::ReqMounts);
+        let call = Call::new(&self.0, Operation::ReqMounts);
         let message = call.message(request)?;
         call.outcome(client(&call).req_mounts(message).await)
     }
 
     async fn req_shiftfs_mark(&self, request: &ShiftfsMarks) -> Result<Vec<ShiftfsMark>, PortError> {
-        let call = self.0.call(Operation::ReqShiftfsMark);
+        let call = Call::new(&self.0, Operation::ReqShiftfsMark);
         let message = call.message(request)?;
         call.outcome(client(&call).req_shiftfs_mark(message).await)
     }
 
     async fn req_fs_state(&self, request: &FsStateRequest) -> Result<Vec<FsEntry>, PortError> {
-        let call = self.0.call(Operation::ReqFsState);
+        let call = Call::new(&self.0, Operation::ReqFsState);
         let message = call.message(request)?;
         call.outcome(client(&call).req_fs_state(message).await)
     }
 
     async fn pause(&self, id: &ContainerId) -> Result<(), PortError> {
-        let call = self.0.call(Operation::Pause);
+        let call = Call::new(&self.0, Operation::Pause);
         let message = call.message(id)?;
         call.outcome(client(&call).pause(message).await)
     }
 
     async fn resume(&self, id: &ContainerId) -> Result<(), PortError> {
-        let call = self.0.call(Operation::Resume);
+        let call = Call::new(&self.0, Operation::Resume);
         let message = call.message(id)?;
         call.outcome(client(&call).resume(message).await)
     }
 
     async fn clone_rootfs(&self, id: &ContainerId) -> Result<AbsPath, PortError> {
-        let call = self.0.call(Operation::CloneRootfs);
+        let call = Call::new(&self.0, Operation::CloneRootfs);
         let message = call.message(id)?;
         call.outcome(client(&call).req_clone_rootfs(message).await)
     }
 
     async fn chown_cloned_rootfs(&self, id: &ContainerId, offsets: IdOffsets) -> Result<(), PortError> {
-        let call = self.0.call(Operation::ChownClonedRootfs);
+        let call = Call::new(&self.0, Operation::ChownClonedRootfs);
         let message = call.message((id, offsets))?;
         call.outcome(client(&call).chown_cloned_rootfs(message).await)
     }
 
     async fn revert_cloned_rootfs_chown(&self, id: &ContainerId) -> Result<(), PortError> {
-        let call = self.0.call(Operation::RevertClonedRootfsChown);
+        let call = Call::new(&self.0, Operation::RevertClonedRootfsChown);
         let message = call.message(id)?;
         call.outcome(client(&call).revert_cloned_rootfs_chown(message).await)
     }
 }
 
 fn client(call: &Call) -> SysboxMgrStateChannelClient<Call> {
-    SysboxMgrStateChannelClient::with_origin(call.clone(), Uri::from_static(Channel::ORIGIN))
+    SysboxMgrStateChannelClient::with_origin(call.clone(), Uri::from_static(ORIGIN))
         .max_decoding_message_size(call.max_reply())
 }
 
 fn extension(call: &Call) -> ManagerExtensionClient<Call> {
-    ManagerExtensionClient::with_origin(call.clone(), Uri::from_static(Channel::ORIGIN))
+    ManagerExtensionClient::with_origin(call.clone(), Uri::from_static(ORIGIN))
 }

@@ -6,6 +6,7 @@ use sysbox_core::{
     ContainerId, FsStateRequest, IdOffsets, MgrPort, MountRequests, MountsToPrepare, Operation, Registration,
     ShiftfsMarks, SubidRequest, Update,
 };
+use sysbox_transport::{Answer, Calls, Subject};
 use tonic::{Request, Response, Status, async_trait};
 
 use crate::{
@@ -14,8 +15,7 @@ use crate::{
         ext::{RemoveRequest, RemoveResponse, manager_extension_server::ManagerExtension},
         pb::{self, sysbox_mgr_state_channel_server::SysboxMgrStateChannel},
     },
-    server::{Answer, Calls, Subject, reply},
-    status::bad_request,
+    status::{bad_request, reply, to_status},
 };
 
 type Port = dyn MgrPort;
@@ -43,7 +43,7 @@ impl MgrService {
         T: Send + 'static,
     {
         let request = Q::try_from(message.into_inner()).map_err(bad_request)?;
-        self.calls.run(operation, &self.port, request, call).await
+        self.calls.run(operation, &self.port, request, call).await.map_err(|error| to_status(&error))
     }
 }
 
@@ -165,27 +165,3 @@ impl ManagerExtension for MgrService {
         Ok(Response::new(RemoveResponse {}))
     }
 }
-
-impl Subject for ContainerId {
-    fn container(&self) -> Option<&ContainerId> {
-        Some(self)
-    }
-}
-
-impl Subject for (ContainerId, IdOffsets) {
-    fn container(&self) -> Option<&ContainerId> {
-        Some(&self.0)
-    }
-}
-
-macro_rules! subject {
-    ($($request:ty),+) => {$(
-        impl Subject for $request {
-            fn container(&self) -> Option<&ContainerId> {
-                Some(&self.id)
-            }
-        }
-    )+};
-}
-
-subject!(Registration, Update, SubidRequest, MountsToPrepare, MountRequests, ShiftfsMarks, FsStateRequest);

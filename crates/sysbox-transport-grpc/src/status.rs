@@ -11,7 +11,8 @@ mod tests;
 use std::error::Error;
 
 use sysbox_core::{ErrorKind, Operation, PortError};
-use tonic::{Code, Status};
+use sysbox_transport::causes::{Cause, shortened, texts};
+use tonic::{Code, Response, Status};
 
 use crate::convert::ConvertError;
 
@@ -33,7 +34,7 @@ pub(crate) fn from_status(operation: Operation, status: Status) -> PortError {
         "" => format!("the daemon gives no reason ({})", status.code().description()),
         message => message.to_owned(),
     };
-    let source = causes::decode(status.details()).or_else(|| causes::of(status.source()));
+    let source = causes::decode(status.details()).or_else(|| Cause::chain(texts(status.source())));
     PortError { operation, kind: kind(status.code()), message, source: source.map(Into::into) }
 }
 
@@ -53,6 +54,14 @@ pub(crate) fn malformed_reply(operation: Operation, error: ConvertError) -> Port
 pub(crate) fn bad_request(error: ConvertError) -> Status {
     let message = format!("{error}: {}", error.rule);
     Status::invalid_argument(shortened(&message, LONGEST_MESSAGE, encoded_len))
+}
+
+/// The answer of a call, as a message.
+pub(crate) fn reply<R>(
+    operation: Operation,
+    message: Result<R, ConvertError>,
+) -> Result<Response<R>, Status> {
+    message.map(Response::new).map_err(|error| to_status(&malformed_reply(operation, error)))
 }
 
 const fn code(kind: ErrorKind) -> Code {
@@ -96,22 +105,6 @@ const fn kind(code: Code) -> ErrorKind {
         Code::DataLoss => ErrorKind::DataLoss,
         Code::Unauthenticated => ErrorKind::Unauthenticated,
     }
-}
-
-/// The text, or as much of its beginning as takes at most `most` bytes together with a mark that says so.
-fn shortened(text: &str, most: usize, len: impl Fn(char) -> usize) -> String {
-    const MARK: &str = "[cut]";
-    let (mut taken, mut keep) = (0, 0);
-    for (at, character) in text.char_indices() {
-        if taken + MARK.len() <= most {
-            keep = at;
-        }
-        taken += len(character);
-        if taken > most {
-            return format!("{}{MARK}", &text[..keep]);
-        }
-    }
-    text.to_owned()
 }
 
 /// The bytes that a character takes in `grpc-message`, where all but plain ASCII is percent-encoded.

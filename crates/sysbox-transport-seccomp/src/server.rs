@@ -10,19 +10,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustix::io::Errno;
 use sysbox_core::{AbsPath, Deadlines, PortError, SeccompPort};
 use sysbox_transport::{Listener, Peer, PeerPolicy, Stream};
 use tokio::{
     task::{JoinError, JoinSet},
-    time::{sleep, timeout_at},
+    time::timeout_at,
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::{HandOver, ReceiveError, acknowledge, receive};
-
-/// How long to wait where no descriptor is free for the next connection.
-const BREATHER: Duration = Duration::from_millis(100);
 
 /// What is served to whom.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,7 +89,6 @@ async fn accept_all(
     running: &mut JoinSet<()>,
     begin: impl Fn(&mut JoinSet<()>, Stream),
 ) -> io::Result<()> {
-    let mut starved = false;
     loop {
         while let Some(ended) = running.try_join_next() {
             log_broken(ended);
@@ -103,28 +98,8 @@ async fn accept_all(
         {
             log_broken(ended);
         }
-        match listener.accept().await {
-            Ok(stream) => {
-                starved = false;
-                begin(running, stream);
-            }
-            Err(error) if is_lack(&error) => {
-                if !starved {
-                    let error: &(dyn Error + 'static) = &error;
-                    tracing::warn!(socket = %listener.path(), error, "connections wait; raise the limit of open files");
-                }
-                starved = true;
-                sleep(BREATHER).await;
-            }
-            Err(error) => return Err(error),
-        }
+        begin(running, listener.accept().await?);
     }
-}
-
-/// Whether a connection is still queued, and can be accepted once others are gone.
-fn is_lack(error: &io::Error) -> bool {
-    let errno = Errno::from_io_error(error);
-    matches!(errno, Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM))
 }
 
 fn log_broken(ended: Result<(), JoinError>) {

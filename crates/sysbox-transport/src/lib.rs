@@ -3,6 +3,9 @@
 //! - [`dial`] connects to a unix socket and bears with a daemon that is just starting; [`Backoff`] is how it waits.
 //! - [`Listener`] makes a unix socket that only its owner can reach, and replaces one that a dead daemon left behind.
 //! - [`Stream`] is a connection that is not woken for nothing; [`Peer`] is who is at its other end.
+//! - [`Channel`] is a client's side: one kept connection, made anew when it is lost, and calls tried again where that is safe.
+//! - [`serve`] is a server's side: who is let in, and calls that are carried out whatever becomes of their callers.
+//! - [`causes`] are what crosses of an error beside its kind and message.
 //! - [`attentively`] waits for a call without letting the core fall asleep.
 //! - [`Offloaded`] lets a manager whose calls block be served without holding up others.
 //!
@@ -33,16 +36,21 @@
 
 mod attentive;
 mod backoff;
+pub mod causes;
+mod channel;
 mod dial;
 mod listen;
 mod offload;
 mod peer;
+mod serve;
 mod stream;
 
 pub use attentive::attentively;
 pub use backoff::Backoff;
+pub use channel::{Attempt, CallError, Channel, ClientOptions, Connection, Exchange};
 pub use dial::{DialError, dial, try_connect};
 pub use listen::{ListenError, Listener};
 pub use offload::Offloaded;
 pub use peer::{Peer, PeerPolicy};
+pub use serve::{Answer, Calls, Reception, ServeError, ServerOptions, Subject, serve};
 pub use stream::{Stream, StreamWatch};

@@ -10,6 +10,8 @@ use std::{
         },
     },
     path::Path,
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
 };
 
 use rustix::{
@@ -21,11 +23,15 @@ use rustix::{
     },
 };
 use sysbox_core::{AbsPath, InvalidPath};
+use tokio::time::sleep;
 
 use crate::{Stream, dial::try_connect};
 
 /// How many connections the kernel queues until they are accepted; it takes no more than `net.core.somaxconn`.
 const BACKLOG: i32 = 4096;
+
+/// How long to wait for a descriptor to become free.
+const STARVED: Duration = Duration::from_millis(50);
 
 /// A listening unix socket.
 ///
@@ -36,6 +42,8 @@ pub struct Listener {
     path: AbsPath,
     /// Device and inode of the socket file that is to be removed.
     made: Option<(u64, u64)>,
+    /// Whether the last connection could not be accepted for lack of something; it is told once.
+    starved: AtomicBool,
 }
 
 impl Listener {
@@ -89,7 +97,12 @@ impl Listener {
 
     fn new(socket: UnixListener, path: AbsPath) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
-        Ok(Self { socket: tokio::net::UnixListener::from_std(socket)?, path, made: None })
+        Ok(Self {
+            socket: tokio::net::UnixListener::from_std(socket)?,
+            path,
+            made: None,
+            starved: AtomicBool::new(false),
+        })
     }
 
     /// Its path.
@@ -97,16 +110,25 @@ impl Listener {
         &self.path
     }
 
-    /// The next connection.
+    /// The next connection. That no descriptor or memory is there for it is waited out: it stays queued.
     ///
     /// # Errors
-    /// What the kernel says; that a connection was given up before it was accepted is not told. With `EMFILE` or `ENFILE`
-    /// the connection stays queued: wait before the next call.
+    /// What the kernel says; that a connection was given up before it was accepted is not told.
     pub async fn accept(&self) -> io::Result<Stream> {
         loop {
-            match self.socket.accept().await {
-                Ok((stream, _)) => return Stream::new(stream.into_std()?),
+            let accepted = self.socket.accept().await;
+            match accepted.and_then(|(stream, _)| Stream::new(stream.into_std()?)) {
+                Ok(stream) => {
+                    self.starved.store(false, Ordering::Relaxed);
+                    return Ok(stream);
+                }
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+                Err(error) if passes(&error) => {
+                    if !self.starved.swap(true, Ordering::Relaxed) {
+                        tracing::warn!(socket = %self.path, %error, "connections wait; raise the limit of open files");
+                    }
+                    sleep(STARVED).await;
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -165,6 +187,12 @@ fn remove_dead(path: &AbsPath) -> Result<(), ListenError> {
         Some(Errno::AGAIN) => Err(ListenError::InUse { path: path.clone() }),
         _ => Err(fail("find out who listens on")(error.source)),
     }
+}
+
+/// Whether a connection that could not be accepted now can be later, with nothing done about it here.
+fn passes(error: &io::Error) -> bool {
+    let passing = [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::NOBUFS, Errno::NOSPC];
+    Errno::from_io_error(error).is_some_and(|errno| passing.contains(&errno))
 }
 
 fn bind_private(path: &AbsPath) -> Result<OwnedFd, Errno> {

@@ -1,56 +1,14 @@
-//! Why a call got no status: what happened to it, and what that means for the caller.
+//! What HTTP/2 and the head of a reply tell of a call that got no status.
 
 #[cfg(test)]
 mod tests;
 
-use std::time::Duration;
-
 use h2::Reason;
 use http::StatusCode;
-use sysbox_core::{AbsPath, ErrorKind, Operation, PortError};
-use sysbox_transport::DialError;
-use tonic::Status;
+use sysbox_core::{AbsPath, ErrorKind};
+use sysbox_transport::{CallError, Connection};
 
-/// A call that got no status from the daemon.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum CallError {
-    #[error("a call over gRPC needs a tokio runtime: await it in one, or use sysbox::blocking::wait")]
-    NoRuntime,
-    #[error("the request cannot be encoded")]
-    Encode(#[source] Status),
-    #[error("{0}")]
-    Dial(DialError),
-    #[error(
-        "the daemon at socket {socket} lets connections in but has not answered for {waited:?}: it hangs or does not speak \
-         gRPC; look into its log, or restart it"
-    )]
-    Silent { socket: AbsPath, waited: Duration },
-    #[error(
-        "the daemon at socket {socket} took no call, and this one was not carried out: it is stopping, or takes no more; \
-         try again, or look into its log"
-    )]
-    NotTaken { socket: AbsPath, source: h2::Error },
-    #[error(
-        "the connection to socket {socket} was lost during the call; whether it was carried out is not known; \
-         see that the daemon runs"
-    )]
-    Lost { socket: AbsPath, source: h2::Error },
-    #[error(
-        "what listens on socket {socket} does not speak gRPC; name the directory of the daemon's sockets"
-    )]
-    Garbled { socket: AbsPath, source: h2::Error },
-    #[error(
-        "the daemon at socket {socket} broke the call off; whether it was carried out is not known; look into its log"
-    )]
-    Reset { socket: AbsPath, source: h2::Error },
-    #[error("the daemon at socket {socket} sent {reply}; whether the call was carried out is not known")]
-    BadReply { socket: AbsPath, reply: BadReply },
-    #[error(
-        "socket {socket}: no answer within {limit:?} to the call to {operation}; {}",
-        if *sent { "whether it was carried out is not known" } else { "it was not sent" }
-    )]
-    Deadline { socket: AbsPath, operation: Operation, limit: Duration, sent: bool },
-}
+use super::connection::Http2;
 
 /// A reply that breaks the rules of gRPC.
 #[derive(Debug, thiserror::Error)]
@@ -65,83 +23,47 @@ pub(crate) enum BadReply {
     TooLong { max: usize },
 }
 
-impl CallError {
-    /// What HTTP/2 says of a call before it was sent.
-    pub(super) fn unsent(socket: &AbsPath, source: h2::Error) -> Self {
-        let socket = socket.clone();
-        if Self::is_their_mistake(&source) {
-            return Self::Garbled { socket, source };
-        }
-        Self::NotTaken { socket, source }
-    }
+/// The call was not taken.
+pub(super) fn not_taken(socket: &AbsPath, source: h2::Error) -> CallError {
+    // One stream that was refused says nothing of others.
+    let connection_ended = !source.is_reset();
+    CallError::NotTaken { socket: socket.clone(), connection_ended, source: source.into() }
+}
 
-    /// What HTTP/2 says of a call that was sent.
-    pub(super) fn of_sent(socket: &AbsPath, source: h2::Error) -> Self {
-        let socket = socket.clone();
-        if Self::is_their_mistake(&source) {
-            return Self::Garbled { socket, source };
-        }
-        // h2 tells a farewell to those streams alone that are above the last one taken (RFC 9113, 6.8).
-        let refused = source.is_go_away() || source.reason() == Some(Reason::REFUSED_STREAM);
-        match (source.is_remote(), refused) {
-            (true, true) => Self::NotTaken { socket, source },
-            (true, false) => Self::Reset { socket, source },
-            _ => Self::Lost { socket, source },
-        }
-    }
+/// What HTTP/2 says of a call before it was sent.
+pub(super) fn of_unsent(socket: &AbsPath, source: h2::Error) -> CallError {
+    if is_their_mistake(&source) { garbled(socket, source) } else { not_taken(socket, source) }
+}
 
-    /// Whether h2 ended it because of what the peer sent.
-    fn is_their_mistake(source: &h2::Error) -> bool {
-        source.is_library() && source.reason() != Some(Reason::NO_ERROR)
+/// What HTTP/2 says of a call that was sent.
+pub(super) fn of_sent(socket: &AbsPath, source: h2::Error) -> CallError {
+    if is_their_mistake(&source) {
+        return garbled(socket, source);
     }
-
-    /// Whether the next call needs another connection.
-    pub(super) fn ends_connection(&self) -> bool {
-        match self {
-            Self::Silent { .. } | Self::Lost { .. } | Self::Garbled { .. } => true,
-            // One stream that was refused says nothing of others.
-            Self::NotTaken { source, .. } => !source.is_reset(),
-            _ => false,
+    // h2 tells a farewell to those streams alone that are above the last one taken (RFC 9113, 6.8).
+    let refused = source.is_go_away() || source.reason() == Some(Reason::REFUSED_STREAM);
+    match (source.is_remote(), refused) {
+        (true, true) => not_taken(socket, source),
+        (true, false) => {
+            let kind = of_reset(source.reason());
+            CallError::Reset { socket: socket.clone(), kind, source: source.into() }
         }
+        _ => CallError::Lost { socket: socket.clone(), source: source.into() },
     }
+}
 
-    /// Whether the call may be sent again.
-    pub(super) fn permits_another_try(&self, idempotent: bool) -> bool {
-        match self {
-            Self::NotTaken { .. } => true,
-            Self::Lost { .. } => idempotent,
-            _ => false,
-        }
-    }
+/// What is wrong with a reply.
+pub(super) fn bad_reply(socket: &AbsPath, reply: BadReply) -> CallError {
+    CallError::BadReply { socket: socket.clone(), kind: reply.kind(), reply: reply.into() }
+}
 
-    /// The same as the port says it.
-    pub(super) fn into_port_error(self, operation: Operation) -> PortError {
-        let error = PortError::new(operation, self.kind(), self.to_string());
-        match self {
-            Self::Dial(DialError { source, .. }) => error.with_source(source),
-            Self::Encode(source) => error.with_source(source),
-            Self::NotTaken { source, .. }
-            | Self::Lost { source, .. }
-            | Self::Garbled { source, .. }
-            | Self::Reset { source, .. } => error.with_source(source),
-            Self::NoRuntime | Self::Silent { .. } | Self::BadReply { .. } | Self::Deadline { .. } => error,
-        }
-    }
+fn garbled(socket: &AbsPath, source: h2::Error) -> CallError {
+    CallError::Garbled { socket: socket.clone(), protocol: Http2::PROTOCOL, source: source.into() }
+}
 
-    fn kind(&self) -> ErrorKind {
-        match self {
-            Self::NoRuntime => ErrorKind::FailedPrecondition,
-            Self::Encode(_) => ErrorKind::Internal,
-            Self::Dial(_)
-            | Self::Silent { .. }
-            | Self::NotTaken { .. }
-            | Self::Lost { .. }
-            | Self::Garbled { .. } => ErrorKind::Unavailable,
-            Self::Reset { source, .. } => of_reset(source.reason()),
-            Self::BadReply { reply, .. } => reply.kind(),
-            Self::Deadline { .. } => ErrorKind::DeadlineExceeded,
-        }
-    }
+/// Whether h2 ended it because of what the peer sent.
+fn is_their_mistake(source: &h2::Error) -> bool {
+    source.is_library() && source.reason() != Some(Reason::NO_ERROR)
 }
 
 /// The gRPC specification's table of RST_STREAM codes (PROTOCOL-HTTP2.md).

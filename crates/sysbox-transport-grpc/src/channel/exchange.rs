@@ -12,18 +12,21 @@ use std::{
 };
 
 use bytes::Bytes;
-use h2::{RecvStream, client::SendRequest};
+use h2::RecvStream;
 use http::{HeaderMap, Request, Response, header::CONTENT_TYPE, response};
 use http_body::{Body as _, Frame};
-use sysbox_core::AbsPath;
+use sysbox_transport::{Attempt, CallError, Exchange};
 use tonic::body::Body;
 
-use super::error::{BadReply, CallError};
+use super::{
+    connection::Http2,
+    error::{self, BadReply},
+};
 
 const STATUS: &str = "grpc-status";
 
 /// A request that can be sent again.
-pub(super) struct Message {
+pub(crate) struct Message {
     head: Request<()>,
     body: Bytes,
 }
@@ -35,40 +38,46 @@ impl Message {
         let mut body = pin!(body);
         let mut whole = Bytes::new();
         while let Some(frame) = poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
-            let Ok(data) = frame.map_err(CallError::Encode)?.into_data() else { continue };
+            let Ok(data) = frame.map_err(|status| CallError::Encode(status.into()))?.into_data() else {
+                continue;
+            };
             whole = if whole.is_empty() { data } else { [whole, data].concat().into() };
         }
         Ok(Self { head: Request::from_parts(head, ()), body: whole })
     }
 }
 
-/// Sends a message and reads the reply. `sent` becomes true when the daemon may have got it.
-pub(super) async fn run(
-    mut requests: SendRequest<Bytes>,
-    socket: &AbsPath,
-    message: &Message,
-    max_reply: usize,
-    sent: &mut bool,
-) -> Result<Response<Reply>, CallError> {
-    let unsent = |error| CallError::unsent(socket, error);
-    let lost = |error| CallError::of_sent(socket, error);
-    poll_fn(|cx| requests.poll_ready(cx)).await.map_err(unsent)?;
-    let (reply, mut stream) = requests.send_request(message.head.clone(), false).map_err(unsent)?;
-    *sent = true;
-    // At once, before the connection's task runs: both leave in one write.
-    stream.send_data(message.body.clone(), true).map_err(lost)?;
-    let (head, body) = reply.await.map_err(lost)?.into_parts();
-    let bad = |reply| CallError::BadReply { socket: socket.clone(), reply };
-    if head.headers.contains_key(STATUS) {
-        // A status without a message comes in the headers; no trailers follow.
-        return Ok(Response::from_parts(head, Reply::default()));
+impl Exchange<Http2> for Message {
+    type Reply = Response<Reply>;
+
+    async fn run(
+        &self,
+        connection: &Http2,
+        attempt: &Attempt<'_>,
+        sent: &mut bool,
+    ) -> Result<Response<Reply>, CallError> {
+        let Attempt { socket, options, .. } = attempt;
+        let unsent = |source| error::of_unsent(socket, source);
+        let lost = |source| error::of_sent(socket, source);
+        let mut requests = connection.requests.clone();
+        poll_fn(|cx| requests.poll_ready(cx)).await.map_err(unsent)?;
+        let (reply, mut stream) = requests.send_request(self.head.clone(), false).map_err(unsent)?;
+        *sent = true;
+        // At once, before the connection's task runs: both leave in one write.
+        stream.send_data(self.body.clone(), true).map_err(lost)?;
+        let (head, body) = reply.await.map_err(lost)?.into_parts();
+        let bad = |reply| error::bad_reply(socket, reply);
+        if head.headers.contains_key(STATUS) {
+            // A status without a message comes in the headers; no trailers follow.
+            return Ok(Response::from_parts(head, Reply::default()));
+        }
+        check(&head).map_err(bad)?;
+        let reply = Reply::whole(body, options.max_reply).await.map_err(|error| match error {
+            ReadError::Lost(source) => lost(source),
+            ReadError::Bad(reply) => bad(reply),
+        })?;
+        Ok(Response::from_parts(head, reply))
     }
-    check(&head).map_err(bad)?;
-    let reply = Reply::whole(body, max_reply).await.map_err(|error| match error {
-        ReadError::Lost(error) => lost(error),
-        ReadError::Bad(reply) => bad(reply),
-    })?;
-    Ok(Response::from_parts(head, reply))
 }
 
 fn check(head: &response::Parts) -> Result<(), BadReply> {

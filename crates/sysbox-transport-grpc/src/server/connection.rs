@@ -13,7 +13,7 @@ use std::{
 use http::{Request, Response};
 use hyper::{body::Incoming, server::conn::http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use sysbox_transport::Stream;
+use sysbox_transport::{ServerOptions, Stream, causes::Chain};
 use tokio::time::sleep;
 use tokio_util::{
     sync::CancellationToken,
@@ -22,12 +22,13 @@ use tokio_util::{
 use tonic::{Status, body::Body};
 
 use super::{
-    ServerOptions,
-    calls::Chain,
     inbound::Inbound,
     routes::{Answering, Routes, told},
 };
 use crate::authority::Filter;
+
+/// How many bytes a peer may send ahead on one connection.
+const WINDOW: u32 = 1 << 20;
 
 /// How all connections are spoken with.
 #[derive(Clone, Debug)]
@@ -39,8 +40,8 @@ impl Http {
         let mut builder = Self::common();
         builder
             .max_concurrent_streams(options.streams)
-            .initial_stream_window_size(ServerOptions::WINDOW)
-            .initial_connection_window_size(ServerOptions::WINDOW);
+            .initial_stream_window_size(WINDOW)
+            .initial_connection_window_size(WINDOW);
         Self(builder)
     }
 
@@ -61,9 +62,9 @@ impl Http {
 
 /// What a connection is told.
 #[derive(Clone, Debug)]
-pub(crate) enum Reception {
+pub(crate) enum Told {
     /// What the services answer.
-    Served(Routes),
+    Answers(Routes),
     /// That it is not served, and why.
     Refused(Arc<Status>),
 }
@@ -72,12 +73,12 @@ pub(crate) enum Reception {
 pub(crate) async fn serve(
     stream: Stream,
     http: Http,
-    reception: Reception,
+    reception: Told,
     options: Arc<ServerOptions>,
     stop: CancellationToken,
 ) {
     let desk = Desk {
-        refused: matches!(reception, Reception::Refused(_)),
+        refused: matches!(reception, Told::Refused(_)),
         reception,
         patience: options.handshake,
         stop: stop.clone(),
@@ -109,7 +110,7 @@ fn note(ended: hyper::Result<()>) {
 /// What the requests of one connection share.
 #[derive(Debug)]
 struct Desk {
-    reception: Reception,
+    reception: Told,
     refused: bool,
     patience: Duration,
     stop: CancellationToken,
@@ -154,8 +155,8 @@ impl hyper::service::Service<Request<Incoming>> for Clerk {
         desk.asked.store(true, Ordering::Relaxed);
         let unanswered = desk.unanswered.token();
         let answering = match &desk.reception {
-            Reception::Refused(status) => Some(told(status)),
-            Reception::Served(routes) => {
+            Told::Refused(status) => Some(told(status)),
+            Told::Answers(routes) => {
                 let request = request.map(|body| Inbound::new(body, desk.patience));
                 routes.answer(request, desk.stop.is_cancelled())
             }

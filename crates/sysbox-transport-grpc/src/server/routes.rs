@@ -6,11 +6,16 @@ use http::{Request, Response};
 use prost::Message;
 use prost_types::FileDescriptorSet;
 use sysbox_core::{FsPort, MgrPort};
+use sysbox_transport::{Calls, Reception, ServeError, ServerOptions, Stream};
+use tokio_util::sync::CancellationToken;
 use tonic::{Status, body::Body, server::NamedService};
 use tonic_health::{ServingStatus, server::HealthReporter};
 use tower_service::Service;
 
-use super::{Calls, ServeError, ServerOptions, inbound::Inbound};
+use super::{
+    connection::{self, Http, Told},
+    inbound::Inbound,
+};
 use crate::{
     fs_server::FsService,
     generated::{
@@ -79,14 +84,35 @@ impl Routes {
             }
         }
     }
+}
 
-    /// The names of the services, for people.
-    pub(crate) fn served(&self) -> String {
+impl Reception for Routes {
+    fn served(&self) -> String {
         self.served.join(", ")
     }
 
-    /// Tells by gRPC health that no service is served any more.
-    pub(crate) async fn tell_stopping(&self) {
+    fn serve(
+        &self,
+        stream: Stream,
+        options: Arc<ServerOptions>,
+        stop: CancellationToken,
+    ) -> impl Future<Output = ()> + Send + 'static {
+        connection::serve(stream, Http::served(&options), Told::Answers(self.clone()), options, stop)
+    }
+
+    fn refuse(
+        &self,
+        stream: Stream,
+        reason: String,
+        options: Arc<ServerOptions>,
+        stop: CancellationToken,
+    ) -> impl Future<Output = ()> + Send + 'static {
+        let told = Told::Refused(Arc::new(Status::permission_denied(reason)));
+        connection::serve(stream, Http::refused(), told, options, stop)
+    }
+
+    /// By gRPC health.
+    async fn tell_stopping(&self) {
         for service in self.served.iter().copied().chain([""]) {
             self.health.set_service_status(service, ServingStatus::NotServing).await;
         }

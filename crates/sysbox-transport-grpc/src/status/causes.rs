@@ -3,20 +3,15 @@
 //! They are the `stack_entries` of a `google.rpc.DebugInfo`, the nearest cause first. Details of any other form are not ours and
 //! mean nothing here.
 
-use std::{error::Error, iter::successors};
+use std::error::Error;
 
 use bytes::Bytes;
 use prost::Message;
 use prost_types::Any;
+use sysbox_transport::causes::{Cause, texts};
 use tonic::Code;
 use tonic_types::pb;
 
-use super::shortened;
-
-/// How many causes cross.
-const MOST: usize = 16;
-/// The most bytes of one.
-const LONGEST: usize = 1024;
 /// The most bytes of message and causes together; in trailers they are a third more.
 const LARGEST: usize = 6 * 1024;
 /// Details larger than this are not looked at.
@@ -25,14 +20,6 @@ const LARGEST_READ: usize = 64 * 1024;
 const DEBUG_INFO: &str = "type.googleapis.com/google.rpc.DebugInfo";
 /// What a `DebugInfo` that holds causes says it is; others hold stack traces.
 const CAUSES: &str = "causes";
-
-/// A cause of which only the text is known.
-#[derive(Debug, thiserror::Error)]
-#[error("{text}")]
-pub(super) struct Cause {
-    text: String,
-    source: Option<Box<Self>>,
-}
 
 /// The details that tell the causes from `source` on; empty where there are none. The message is in them because clients
 /// of other languages take it from there.
@@ -63,23 +50,5 @@ pub(super) fn decode(details: &[u8]) -> Option<Cause> {
     let infos = status.details.iter().filter(|any| any.type_url == DEBUG_INFO);
     let info =
         infos.filter_map(|any| pb::DebugInfo::decode(&*any.value).ok()).find(|info| info.detail == CAUSES)?;
-    chain(info.stack_entries.iter().take(MOST).map(|text| bounded(text)))
-}
-
-/// The texts of the causes from `source` on.
-pub(super) fn of(source: Option<&(dyn Error + 'static)>) -> Option<Cause> {
-    chain(texts(source).into_iter())
-}
-
-fn texts(source: Option<&(dyn Error + 'static)>) -> Vec<String> {
-    let causes = successors(source, |&cause| cause.source()).take(MOST);
-    causes.map(|cause| bounded(&cause.to_string())).collect()
-}
-
-fn bounded(text: &str) -> String {
-    shortened(text, LONGEST, char::len_utf8)
-}
-
-fn chain(texts: impl DoubleEndedIterator<Item = String>) -> Option<Cause> {
-    texts.rev().fold(None, |source, text| Some(Cause { text, source: source.map(Box::new) }))
+    Cause::chain(&info.stack_entries)
 }

@@ -1,50 +1,52 @@
 //! Carries calls of a port out.
 //!
-//! Each is a task of its own, so that it goes on when the stream, connection or server that it came by ends.
+//! Each is a task of its own, so that it goes on when the connection or server that it came by ends.
 
-use std::{fmt, pin::Pin, sync::Arc, time::Instant};
+use std::{pin::Pin, sync::Arc, time::Instant};
 
-use sysbox_core::{ContainerId, Operation, PortError};
+use sysbox_core::{
+    ContainerData, ContainerId, ErrorKind, FsStateRequest, IdOffsets, MountRequests, MountsToPrepare,
+    Operation, PortError, Registration, ShiftfsMarks, SubidRequest, Update,
+};
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
-use tonic::{Response, Status};
 
-use crate::{
-    convert::ConvertError,
-    status::{malformed_reply, to_status},
-};
+use crate::causes::Chain;
 
-/// The calls of one server.
+/// The calls of one server. Clones share them.
 #[derive(Clone, Debug)]
-pub(crate) struct Calls {
+pub struct Calls {
     begun: TaskTracker,
     turns: Arc<Semaphore>,
 }
 
 /// What a port's methods answer.
-pub(crate) type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, PortError>> + Send + 'a>>;
+pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, PortError>> + Send + 'a>>;
 
 /// A request that says which container it is about.
-pub(crate) trait Subject: Send + Sync + 'static {
-    /// The container, where there is one.
+pub trait Subject: Send + Sync + 'static {
+    /// The container; `None` for what is about the daemon itself.
     fn container(&self) -> Option<&ContainerId>;
 }
 
 impl Calls {
     /// No calls yet, and never more than so many at once.
-    pub(crate) fn new(at_once: usize) -> Self {
+    pub fn new(at_once: usize) -> Self {
         let turns = Arc::new(Semaphore::new(at_once.clamp(1, Semaphore::MAX_PERMITS)));
         Self { begun: TaskTracker::new(), turns }
     }
 
     /// Waits for a turn, then carries a call out, whatever becomes of who waits for the answer.
-    pub(crate) async fn run<P, Q, T, F>(
+    ///
+    /// # Errors
+    /// Those of the port; `Internal` when the call broke off in it.
+    pub async fn run<P, Q, T, F>(
         &self,
         operation: Operation,
         port: &Arc<P>,
         request: Q,
         call: F,
-    ) -> Result<T, Status>
+    ) -> Result<T, PortError>
     where
         P: ?Sized + Send + Sync + 'static,
         Q: Subject,
@@ -61,33 +63,23 @@ impl Calls {
             note(operation, request.container(), began, &outcome);
             outcome
         });
-        match carried_out.await {
-            Ok(outcome) => outcome.map_err(|error| to_status(&error)),
-            Err(lost) => {
-                tracing::error!(?operation, %lost, "a call broke off; this is a defect of the backend");
-                Err(Status::internal("the call broke off in the daemon; its log has more"))
-            }
-        }
+        carried_out.await.unwrap_or_else(|lost| {
+            tracing::error!(?operation, %lost, "a call broke off; this is a defect of the backend");
+            let message = "the call broke off in the daemon; its log has more";
+            Err(PortError::new(operation, ErrorKind::Internal, message))
+        })
     }
 
     /// Waits until all calls that have begun are carried out. There must be nobody left to begin one.
-    pub(crate) async fn carried_out(&self) {
+    pub(super) async fn carried_out(&self) {
         self.begun.close();
         self.begun.wait().await;
     }
 
     /// How many calls are being carried out.
-    pub(crate) fn under_way(&self) -> usize {
+    pub(super) fn under_way(&self) -> usize {
         self.begun.len()
     }
-}
-
-/// The answer of a call, as a message.
-pub(crate) fn reply<R>(
-    operation: Operation,
-    message: Result<R, ConvertError>,
-) -> Result<Response<R>, Status> {
-    message.map(Response::new).map_err(|error| to_status(&malformed_reply(operation, error)))
 }
 
 fn note<T>(
@@ -106,17 +98,42 @@ fn note<T>(
     }
 }
 
-/// An error with its causes.
-pub(crate) struct Chain<'a>(pub(crate) &'a (dyn std::error::Error + 'static));
-
-impl fmt::Display for Chain<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0)?;
-        let mut cause = self.0.source();
-        while let Some(error) = cause {
-            write!(f, ": {error}")?;
-            cause = error.source();
-        }
-        Ok(())
+impl Subject for ContainerId {
+    fn container(&self) -> Option<&ContainerId> {
+        Some(self)
     }
 }
+
+impl Subject for (ContainerId, IdOffsets) {
+    fn container(&self) -> Option<&ContainerId> {
+        Some(&self.0)
+    }
+}
+
+/// A request about the daemon itself.
+impl Subject for () {
+    fn container(&self) -> Option<&ContainerId> {
+        None
+    }
+}
+
+macro_rules! subject {
+    ($($request:ty),+) => {$(
+        impl Subject for $request {
+            fn container(&self) -> Option<&ContainerId> {
+                Some(&self.id)
+            }
+        }
+    )+};
+}
+
+subject!(
+    Registration,
+    Update,
+    SubidRequest,
+    MountsToPrepare,
+    MountRequests,
+    ShiftfsMarks,
+    FsStateRequest,
+    ContainerData
+);
