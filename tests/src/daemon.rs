@@ -14,9 +14,29 @@ use crate::{
     running::{PATIENCE, Running},
 };
 
+/// What a daemon speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// gRPC, as Sysbox's own daemons.
+    Grpc,
+    /// tarpc.
+    Tarpc,
+}
+
+impl Transport {
+    /// Its name on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Grpc => "grpc",
+            Self::Tarpc => "tarpc",
+        }
+    }
+}
+
 /// A daemon. It is ended when this is dropped.
 #[derive(Debug)]
 pub struct Daemon {
+    transport: Transport,
     dir: PathBuf,
     running: Running,
 }
@@ -26,9 +46,9 @@ impl Daemon {
     ///
     /// # Panics
     /// When it does not come to listen in time.
-    pub fn start(dir: &Path, arguments: &[&str]) -> Self {
-        let running = Running::start(&mut command(dir, arguments));
-        let mut daemon = Self { dir: dir.to_owned(), running };
+    pub fn start(transport: Transport, dir: &Path, arguments: &[&str]) -> Self {
+        let running = Running::start(&mut command(transport, dir, arguments));
+        let mut daemon = Self { transport, dir: dir.to_owned(), running };
         daemon.await_listening();
         daemon
     }
@@ -40,7 +60,7 @@ impl Daemon {
 
     /// The URL of its backend.
     pub fn url(&self) -> String {
-        format!("grpc+unix://{}", self.dir.display())
+        format!("{}+unix://{}", self.transport.name(), self.dir.display())
     }
 
     /// Its process.
@@ -80,9 +100,10 @@ impl Daemon {
 }
 
 /// The command that is a daemon.
-pub fn command(dir: &Path, arguments: &[&str]) -> Command {
+pub fn command(transport: Transport, dir: &Path, arguments: &[&str]) -> Command {
     let mut program = Command::new(binary());
-    program.arg("serve").arg("--dir").arg(dir).args(arguments).stdin(Stdio::null());
+    program.args(["serve", "--transport", transport.name(), "--dir"]).arg(dir);
+    program.args(arguments).stdin(Stdio::null());
     program.env_remove("SYSBOX_BACKEND").env_remove("SYSBOX_LOG");
     program
 }

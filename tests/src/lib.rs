@@ -7,6 +7,7 @@
 #![expect(clippy::expect_used, reason = "a test may fail by a panic, also in its helpers")]
 
 mod bundle;
+pub mod conformance;
 pub mod daemon;
 pub mod foreign;
 mod ground;
@@ -21,7 +22,7 @@ mod stepper;
 mod tree;
 
 pub use bundle::{Bundle, uid_map};
-pub use daemon::Daemon;
+pub use daemon::{Daemon, Transport};
 pub use ground::{Ground, Kind, Mounted};
 pub use program::{Outcome, binary, finish, require_root};
 pub use pty::Pty;

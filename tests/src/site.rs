@@ -3,7 +3,7 @@
 //! Every container of a test is on a site, so whatever has the site's ids, its name or its directory is the test's.
 //!
 //! Which backend its commands use is said by the environment variable `SYSBOX_TEST_BACKEND`: `embedded`, which is the default,
-//! or `grpc`, and then each site has a daemon of its own. So the same tests run over every backend.
+//! or `grpc` or `tarpc`, and then each site has a daemon of its own. So the same tests run over every backend.
 
 use std::{
     env, fs,
@@ -27,7 +27,7 @@ use tempfile::TempDir;
 
 use crate::{
     bundle::Bundle,
-    daemon::Daemon,
+    daemon::{Daemon, Transport},
     ground::open_to_all,
     leftovers::{cgroups, entries, mounts},
     proc::{end, processes_of, that_stay},
@@ -50,6 +50,8 @@ pub struct Site {
     /// What the name of every container of the site begins with, and of no other.
     name: String,
     ids: Range<u32>,
+    /// What its daemons speak.
+    transport: Transport,
     /// The daemon that answers, where the backend is one.
     daemon: Option<Daemon>,
 }
@@ -63,8 +65,11 @@ impl Site {
         let site = Self::embedded(containers);
         match env::var("SYSBOX_TEST_BACKEND").as_deref() {
             Err(_) | Ok("embedded") => site,
-            Ok("grpc") => site.with_daemon(),
-            Ok(other) => panic!("SYSBOX_TEST_BACKEND is {other:?}, which is neither embedded nor grpc"),
+            Ok("grpc") => site.with_daemon(Transport::Grpc),
+            Ok("tarpc") => site.with_daemon(Transport::Tarpc),
+            Ok(other) => {
+                panic!("SYSBOX_TEST_BACKEND is {other:?}, which is none of embedded, grpc and tarpc")
+            }
         }
     }
 
@@ -81,12 +86,13 @@ impl Site {
         let dir = TempDir::with_prefix("sysbox-site-").expect("a temporary directory");
         open_to_all(dir.path());
         let name = format!("e2e-{}-{slot}-", process::id());
-        Self { dir, name, ids: first..first + containers * SLOT, daemon: None }
+        Self { dir, name, ids: first..first + containers * SLOT, transport: Transport::Grpc, daemon: None }
     }
 
     /// The same over a daemon of its own.
     #[must_use]
-    pub fn with_daemon(mut self) -> Self {
+    pub fn with_daemon(mut self, transport: Transport) -> Self {
+        self.transport = transport;
         self.start_daemon();
         self
     }
@@ -97,7 +103,7 @@ impl Site {
         self.daemon = None;
         let (dir, data) = (self.dir.path().join("run"), self.dir.path().join("manager"));
         let arguments = ["--data-root", path(&data), "--subid-range", &self.range_argument()];
-        self.daemon.insert(Daemon::start(&dir, &arguments))
+        self.daemon.insert(Daemon::start(self.transport, &dir, &arguments))
     }
 
     /// Takes the daemon away, to see what happens without.

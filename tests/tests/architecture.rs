@@ -23,6 +23,8 @@ const INWARDS: &[(&str, &[&str])] = &[
     ("sysbox-transport", &["sysbox-core"]),
     ("sysbox-transport-seccomp", &["sysbox-core", "sysbox-transport"]),
     ("sysbox-transport-grpc", &["sysbox-core", "sysbox-transport"]),
+    ("sysbox-transport-tarpc", &["sysbox-core", "sysbox-transport"]),
+    ("sysbox-conformance", &["sysbox-core"]),
     (
         "sysbox",
         &[
@@ -32,6 +34,8 @@ const INWARDS: &[(&str, &[&str])] = &[
             "sysbox-transport",
             "sysbox-transport-seccomp",
             "sysbox-transport-grpc",
+            "sysbox-transport-tarpc",
+            "sysbox-conformance",
         ],
     ),
     ("sysbox-cli", &["sysbox"]),

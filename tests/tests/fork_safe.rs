@@ -12,12 +12,19 @@ use rustix::process::Signal;
 use sysbox::{
     Backend, BackendOptions, IdMappings, IdRange, ShiftType, Sysbox, blocking::wait, linux::LinuxHost,
 };
-use sysbox_tests::Site;
+use sysbox_tests::{Site, Transport};
 use traces::{descriptors, leaves_nothing};
 
+/// One after the other, as descriptors are counted for the whole process.
 #[test]
 fn no_call_over_a_daemon_leaves_a_thread_a_signal_handler_or_a_descriptor_that_survives_exec() {
-    let mut site = Site::embedded(1).with_daemon();
+    for transport in [Transport::Grpc, Transport::Tarpc] {
+        over(transport);
+    }
+}
+
+fn over(transport: Transport) {
+    let mut site = Site::embedded(1).with_daemon(transport);
     let url = site.backend().expect("a daemon").parse().expect("a URL");
     // What the blocking API keeps for the whole process is there from its first use on.
     wait(async {});

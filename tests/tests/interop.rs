@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use serde_json::{Value, json};
 use sysbox_tests::{
-    Bundle, Daemon, Ground, Kind, Outcome, Running, Site, busybox, finish,
+    Bundle, Daemon, Ground, Kind, Outcome, Running, Site, Transport, busybox, finish,
     foreign::{ForeignDaemons, GO_VERSIONS, go_client, python_client, script},
     path,
 };
@@ -31,7 +31,7 @@ fn values(site: &Site) -> [(&'static str, String); 2] {
 
 #[test]
 fn a_client_in_python_gets_every_answer_of_the_contract_from_the_daemon() {
-    let site = Site::embedded(1).with_daemon();
+    let site = Site::embedded(1).with_daemon(Transport::Grpc);
     let values = values(&site);
     let values = values.each_ref().map(|(name, value)| (*name, value.as_str()));
     let outcome = python_client(&site.dir("run"), "embedded.json", &values, &["protobuf.sysboxStateChannel"]);
@@ -41,7 +41,7 @@ fn a_client_in_python_gets_every_answer_of_the_contract_from_the_daemon() {
 
 #[test]
 fn clients_in_go_that_dial_as_sysbox_does_get_every_answer_of_the_contract_from_the_daemon() {
-    let site = Site::embedded(1).with_daemon();
+    let site = Site::embedded(1).with_daemon(Transport::Grpc);
     let values = values(&site);
     let values = values.each_ref().map(|(name, value)| (*name, value.as_str()));
     for version in GO_VERSIONS {
@@ -76,7 +76,7 @@ fn assert_asked(daemons: &ForeignDaemons, before: usize, who: &str) {
 fn every_field_of_every_message_goes_through_our_server_and_our_client_to_a_daemon_in_python_and_back() {
     let site = Site::embedded(1);
     let daemons = ForeignDaemons::start(&site.dir("python"), "calls.json", &[]);
-    let ours = Daemon::start(&site.dir("x").join("run"), &["--backend", &daemons.url()]);
+    let ours = Daemon::start(Transport::Grpc, &site.dir("x").join("run"), &["--backend", &daemons.url()]);
     let mut clients = vec![("python".to_owned(), python_client(ours.dir(), "calls.json", &[], &[]))];
     assert_asked(&daemons, 0, "python");
     for version in GO_VERSIONS {

@@ -18,11 +18,12 @@ use std::{
 
 use rustix::process::Signal;
 use sysbox_tests::{
-    Bundle, Daemon, Ground, Kind, PATIENCE, Running, Site, Snapshot, binary, busybox, daemon, finish, path,
+    Bundle, Daemon, Ground, Kind, PATIENCE, Running, Site, Snapshot, Transport, binary, busybox, daemon,
+    finish, path,
 };
 
-fn stage(script: &str) -> (Site, Ground, Bundle) {
-    let site = Site::embedded(1).with_daemon();
+fn stage(transport: Transport, script: &str) -> (Site, Ground, Bundle) {
+    let site = Site::embedded(1).with_daemon(transport);
     let ground = Ground::new(Kind::Ext4, busybox);
     let bundle = Bundle::new(&ground.bundle(), ground.rootfs(), script);
     (site, ground, bundle)
@@ -32,9 +33,8 @@ fn mode(file: impl AsRef<Path>) -> u32 {
     fs::metadata(file).expect("there").mode() & 0o7777
 }
 
-#[test]
-fn a_daemon_that_is_killed_keeps_its_containers_and_they_end_as_usual_when_it_is_back() {
-    let (mut site, ground, bundle) = stage("echo up; cat; exit 7");
+fn a_daemon_that_is_killed_keeps_its_containers_and_they_end_as_usual_when_it_is_back(transport: Transport) {
+    let (mut site, ground, bundle) = stage(transport, "echo up; cat; exit 7");
     let before = Snapshot::of(ground.rootfs());
     let id = site.id("a");
     let mut run = Running::start(&mut site.run(&bundle, &id));
@@ -51,9 +51,8 @@ fn a_daemon_that_is_killed_keeps_its_containers_and_they_end_as_usual_when_it_is
     before.assert_same(&Snapshot::of(ground.rootfs()), "after the run");
 }
 
-#[test]
-fn a_container_whose_daemon_is_gone_at_its_end_is_cleaned_up_when_the_daemon_is_back() {
-    let (mut site, ground, bundle) = stage("echo up; cat");
+fn a_container_whose_daemon_is_gone_at_its_end_is_cleaned_up_when_the_daemon_is_back(transport: Transport) {
+    let (mut site, ground, bundle) = stage(transport, "echo up; cat");
     let before = Snapshot::of(ground.rootfs());
     let id = site.id("a");
     let mut run = Running::start(&mut site.run(&bundle, &id));
@@ -67,9 +66,10 @@ fn a_container_whose_daemon_is_gone_at_its_end_is_cleaned_up_when_the_daemon_is_
     site.assert_nothing_left("after the delete");
 }
 
-#[test]
-fn without_a_daemon_a_run_ends_soon_tells_the_socket_and_what_to_do_and_changes_nothing() {
-    let (mut site, ground, bundle) = stage("true");
+fn without_a_daemon_a_run_ends_soon_tells_the_socket_and_what_to_do_and_changes_nothing(
+    transport: Transport,
+) {
+    let (mut site, ground, bundle) = stage(transport, "true");
     let before = Snapshot::of(ground.rootfs());
     let socket = site.dir("run").join("sysmgr.sock");
     let mut run = site.run(&bundle, &site.id("a"));
@@ -82,11 +82,10 @@ fn without_a_daemon_a_run_ends_soon_tells_the_socket_and_what_to_do_and_changes_
     site.assert_nothing_left("after a run without a daemon");
 }
 
-#[test]
-fn sockets_are_roots_alone_and_go_when_the_daemon_is_told_to_stop() {
+fn sockets_are_roots_alone_and_go_when_the_daemon_is_told_to_stop(transport: Transport) {
     let site = Site::embedded(1);
     let dir = site.dir("x").join("run");
-    let daemon = Daemon::start(&dir, &["--data-root", path(&site.data_root())]);
+    let daemon = Daemon::start(transport, &dir, &["--data-root", path(&site.data_root())]);
     let sockets = ["sysmgr.sock", "sysfs.sock"].map(|name| dir.join(name));
     assert_eq!(mode(&dir), 0o700);
     for socket in &sockets {
@@ -98,11 +97,10 @@ fn sockets_are_roots_alone_and_go_when_the_daemon_is_told_to_stop() {
     assert!(sockets.iter().all(|socket| !socket.exists()));
 }
 
-#[test]
-fn a_second_daemon_on_the_same_sockets_is_refused_and_the_first_goes_on() {
-    let mut site = Site::embedded(1).with_daemon();
+fn a_second_daemon_on_the_same_sockets_is_refused_and_the_first_goes_on(transport: Transport) {
+    let mut site = Site::embedded(1).with_daemon(transport);
     let dir = site.dir("run");
-    let second = finish(&mut daemon::command(&dir, &["--data-root", path(&site.data_root())]));
+    let second = finish(&mut daemon::command(transport, &dir, &["--data-root", path(&site.data_root())]));
     second.failure(1, &["a daemon already listens", path(&dir.join("sysmgr.sock"))]);
     UnixStream::connect(dir.join("sysmgr.sock")).expect("the first listens");
     // One that was killed has left its sockets behind: they are replaced.
@@ -111,26 +109,39 @@ fn a_second_daemon_on_the_same_sockets_is_refused_and_the_first_goes_on() {
     site.start_daemon();
 }
 
-#[test]
-fn what_an_operator_gets_wrong_is_told_and_makes_no_socket() {
+fn a_runtime_that_speaks_another_transport_is_told_so_and_changes_nothing(transport: Transport) {
+    let (site, ground, bundle) = stage(transport, "true");
+    let before = Snapshot::of(ground.rootfs());
+    let (other, named) = match transport {
+        Transport::Grpc => ("tarpc", "gRPC"),
+        Transport::Tarpc => ("grpc", "does not speak gRPC"),
+    };
+    let url = format!("{other}+unix://{}", site.dir("run").display());
+    let mut run = site.command_without_range("run");
+    run.args(["--backend", &url, "--bundle"]).arg(bundle.dir()).arg(site.id("a"));
+    finish(&mut run).failure(1, &[path(&site.dir("run").join("sysmgr.sock")), named]);
+    before.assert_same(&Snapshot::of(ground.rootfs()), "after a run that was not served");
+    site.assert_nothing_left("after a run that was not served");
+}
+
+fn what_an_operator_gets_wrong_is_told_and_makes_no_socket(transport: Transport) {
     let site = Site::embedded(1);
     let dir = site.dir("open");
     fs::set_permissions(&dir, fs::Permissions::from_mode(0o755)).expect("set");
     let data = site.data_root();
-    let serve = |arguments: &[&str]| finish(&mut daemon::command(&dir, arguments));
+    let serve = |arguments: &[&str]| finish(&mut daemon::command(transport, &dir, arguments));
     serve(&["--data-root", path(&data)]).failure(1, &["0755", "chmod 0700", path(&dir)]);
-    let own = format!("grpc+unix://{}", dir.display());
+    let own = format!("{}+unix://{}", transport.name(), dir.display());
     serve(&["--backend", &own]).failure(1, &["itself", "another --backend"]);
-    let other = format!("grpc+unix://{}/other", dir.display());
+    let other = format!("{}+unix://{}/other", transport.name(), dir.display());
     let with_range = ["--backend", &other, "--subid-range", "65536:65536"];
     serve(&with_range).failure(1, &["--subid-range", "embedded"]);
     serve(&["--backend", "grpc+unix://relative"]).failure(2, &["no absolute path"]);
-    serve(&["--transport", "carrier-pigeon"]).failure(2, &["grpc"]);
+    serve(&["--transport", "carrier-pigeon"]).failure(2, &["grpc", "tarpc"]);
     assert_eq!(fs::read_dir(&dir).expect("there").count(), 0);
 }
 
-#[test]
-fn systemd_is_told_when_it_is_ready_and_when_it_stops() {
+fn systemd_is_told_when_it_is_ready_and_when_it_stops(transport: Transport) {
     let site = Site::embedded(1);
     let notify = site.dir("notify").join("s");
     let told = UnixDatagram::bind(&notify).expect("bound");
@@ -141,7 +152,7 @@ fn systemd_is_told_when_it_is_ready_and_when_it_stops() {
         String::from_utf8_lossy(&message[..length]).into_owned()
     };
     let dir = site.dir("x").join("run");
-    let mut command = daemon::command(&dir, &["--data-root", path(&site.data_root())]);
+    let mut command = daemon::command(transport, &dir, &["--data-root", path(&site.data_root())]);
     let daemon = Running::start(command.env("NOTIFY_SOCKET", &notify));
     assert!(next().contains("READY=1"));
     UnixStream::connect(dir.join("sysmgr.sock")).expect("ready means that it listens");
@@ -150,8 +161,7 @@ fn systemd_is_told_when_it_is_ready_and_when_it_stops() {
     assert_eq!(daemon.end().code(), 0);
 }
 
-#[test]
-fn sockets_that_systemd_hands_over_are_served_and_left() {
+fn sockets_that_systemd_hands_over_are_served_and_left(transport: Transport) {
     let site = Site::embedded(1);
     let dir = site.dir("activated");
     fs::set_permissions(&dir, fs::Permissions::from_mode(0o700)).expect("set");
@@ -162,12 +172,13 @@ fn sockets_that_systemd_hands_over_are_served_and_left() {
     shell
         .args(["-c", r#"exec 3<&0 </dev/null; LISTEN_PID=$$ LISTEN_FDS=1 exec "$@""#, "sh"])
         .arg(binary())
-        .args(["serve", "--dir", path(&dir), "--data-root", path(&site.data_root())])
+        .args(["serve", "--transport", transport.name()])
+        .args(["--dir", path(&dir), "--data-root", path(&site.data_root())])
         .env_remove("SYSBOX_BACKEND")
         .stdin(Stdio::from(OwnedFd::from(listener)))
         .stderr(Stdio::piped());
     let mut child = shell.spawn().expect("started");
-    let url = format!("grpc+unix://{}", dir.display());
+    let url = format!("{}+unix://{}", transport.name(), dir.display());
     let check = finish(Command::new(binary()).args(["check", "--json", "--backend", &url]));
     assert!(check.stdout.contains("listens"), "{check:?}");
     // It answers, too: a container that it does not know is none to delete.
@@ -188,7 +199,11 @@ fn sockets_that_systemd_hands_over_are_served_and_left() {
 fn its_log_can_be_read_by_programs() {
     let site = Site::embedded(1);
     let dir = site.dir("x").join("run");
-    let daemon = Daemon::start(&dir, &["--data-root", path(&site.data_root()), "--log-format", "json"]);
+    let daemon = Daemon::start(
+        Transport::Grpc,
+        &dir,
+        &["--data-root", path(&site.data_root()), "--log-format", "json"],
+    );
     daemon.signal(Signal::INT);
     let said = daemon.end().stderr;
     assert!(said.lines().count() >= 2, "{said}");
@@ -197,3 +212,27 @@ fn its_log_can_be_read_by_programs() {
         assert!(event["timestamp"].is_string() && event["level"].is_string(), "{line}");
     }
 }
+
+/// The rules hold whatever is spoken.
+macro_rules! over_each_transport {
+    ($($rule:ident),+ $(,)?) => {
+        mod grpc {
+            $(#[test] fn $rule() { super::$rule(super::Transport::Grpc); })+
+        }
+        mod tarpc {
+            $(#[test] fn $rule() { super::$rule(super::Transport::Tarpc); })+
+        }
+    };
+}
+
+over_each_transport!(
+    a_daemon_that_is_killed_keeps_its_containers_and_they_end_as_usual_when_it_is_back,
+    a_container_whose_daemon_is_gone_at_its_end_is_cleaned_up_when_the_daemon_is_back,
+    without_a_daemon_a_run_ends_soon_tells_the_socket_and_what_to_do_and_changes_nothing,
+    sockets_are_roots_alone_and_go_when_the_daemon_is_told_to_stop,
+    a_second_daemon_on_the_same_sockets_is_refused_and_the_first_goes_on,
+    a_runtime_that_speaks_another_transport_is_told_so_and_changes_nothing,
+    what_an_operator_gets_wrong_is_told_and_makes_no_socket,
+    systemd_is_told_when_it_is_ready_and_when_it_stops,
+    sockets_that_systemd_hands_over_are_served_and_left,
+);

@@ -38,12 +38,15 @@ pub(crate) fn run(arguments: &[OsString]) -> Result<ExitCode, TaskError> {
         run_program(test, command.args(arguments), &mut with_root)?;
     }
     // The embedded backend was the first.
-    for test in built.tests.iter().filter(|test| test.is_for_every_backend) {
-        let mut environment = root_environment(test, &built)?;
-        environment.push(("SYSBOX_TEST_BACKEND", OsString::from("grpc")));
-        let mut command = root.command(test.executable.as_os_str(), &environment)?;
-        let over_daemon = TestProgram { title: format!("{}, over gRPC", test.title), ..test.clone() };
-        run_program(&over_daemon, command.args(arguments), &mut with_root)?;
+    for backend in ["grpc", "tarpc"] {
+        for test in built.tests.iter().filter(|test| test.is_for_every_backend) {
+            let mut environment = root_environment(test, &built)?;
+            environment.push(("SYSBOX_TEST_BACKEND", OsString::from(backend)));
+            let mut command = root.command(test.executable.as_os_str(), &environment)?;
+            let over_daemon =
+                TestProgram { title: format!("{}, over {backend}", test.title), ..test.clone() };
+            run_program(&over_daemon, command.args(arguments), &mut with_root)?;
+        }
     }
     let documentation = run_documentation(arguments)?;
 

@@ -41,6 +41,11 @@ pub(crate) enum Command {
     /// hands over. Tells systemd when it is ready and when it stops. On SIGTERM or SIGINT no call is taken any more, those that
     /// have begun are carried out; a second signal ends it at once.
     Serve(ServeArgs),
+    /// Measure what a call costs by each way to a backend, beside a bare exchange of messages over a socket. Needs no root.
+    ///
+    /// All ways are measured in the same run, in turns. It starts servers of its own, which end with it.
+    #[cfg(feature = "bench")]
+    Bench(BenchArgs),
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -54,7 +59,8 @@ pub(crate) enum LogFormat {
 /// Which backend answers, and where state is kept.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct WiringArgs {
-    /// The backend: embedded:, embedded:///DATA-ROOT, or daemons by grpc+unix:///SOCKET-DIR (grpc+unix: alone for /run/sysbox).
+    /// The backend: embedded:, embedded:///DATA-ROOT, or daemons by grpc+unix:///SOCKET-DIR (grpc+unix: alone for /run/sysbox) or
+    /// tarpc+unix:///SOCKET-DIR (tarpc+unix: alone for /run/sysbox-tarpc).
     #[arg(long, value_name = "URL", env = "SYSBOX_BACKEND")]
     pub(crate) backend: Option<BackendUrl>,
     /// The directory that holds the state of containers [default: /var/lib/sysbox-embedded].
@@ -161,9 +167,9 @@ pub(crate) struct ServeArgs {
     /// What is spoken on the sockets.
     #[arg(long, value_name = "TRANSPORT", default_value = "grpc")]
     pub(crate) transport: Transport,
-    /// The directory of the sockets. It is made if it is not there.
-    #[arg(long, value_name = "DIR", default_value = Backend::DEFAULT_SOCKET_DIR)]
-    pub(crate) dir: PathBuf,
+    /// The directory of the sockets, made if it is not there [default: /run/sysbox, for tarpc /run/sysbox-tarpc].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: Option<PathBuf>,
     /// Answer this user id too, beside root. It can then do to containers what root can. The sockets made here are root's alone, so
     /// it needs ones that systemd hands over with another mode.
     #[arg(long, value_name = "UID")]
@@ -172,8 +178,40 @@ pub(crate) struct ServeArgs {
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum Transport {
-    /// gRPC, as Sysbox's own daemons.
+    /// gRPC, as Sysbox's own daemons: for Sysbox's clients and ours.
     Grpc,
+    /// tarpc: faster, for clients of this project alone.
+    Tarpc,
+}
+
+impl Transport {
+    /// Where clients look for the sockets unless told otherwise.
+    pub(crate) fn default_dir(self) -> PathBuf {
+        PathBuf::from(match self {
+            Self::Grpc => Backend::DEFAULT_SOCKET_DIR,
+            Self::Tarpc => Backend::DEFAULT_TARPC_SOCKET_DIR,
+        })
+    }
+}
+
+#[cfg(feature = "bench")]
+#[derive(Debug, Args)]
+pub(crate) struct BenchArgs {
+    /// Print JSON; docs/bench.md says what is in it.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Also write the report with charts, as one HTML file that needs nothing else.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
+    /// How long to measure. Figures of less than 30 seconds are rough.
+    #[arg(long, value_name = "N", default_value = "45", value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub(crate) seconds: u64,
+    /// Be the server of a way, until standard input is closed.
+    #[arg(long, hide = true, value_name = "WAY", requires = "dir")]
+    pub(crate) serve: Option<crate::command::bench::Way>,
+    /// Where the server puts its sockets.
+    #[arg(long, hide = true, value_name = "DIR", requires = "serve")]
+    pub(crate) dir: Option<PathBuf>,
 }
 
 #[cfg(test)]

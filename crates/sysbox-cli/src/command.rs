@@ -1,5 +1,7 @@
 //! What the program does, a module a command.
 
+#[cfg(feature = "bench")]
+pub(crate) mod bench;
 pub(crate) mod check;
 pub(crate) mod delete;
 pub(crate) mod demo;

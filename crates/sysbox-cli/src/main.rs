@@ -28,6 +28,8 @@ fn main() -> std::process::ExitCode {
         Command::Check(args) => command::check::run(args),
         Command::Demo(args) => command::demo::run(args),
         Command::Serve(args) => command::serve::run(args),
+        #[cfg(feature = "bench")]
+        Command::Bench(args) => command::bench::run(args),
     };
     outcome.unwrap_or_else(|error| {
         render::error(&error, cli.log_format);

@@ -29,7 +29,9 @@ const QUIET_DAEMON: &str = "warn,sysbox=info";
 /// Sends events to standard error: those that are asked for, by default warnings and errors.
 pub(crate) fn set_up_log(cli: &Cli) {
     let default = if matches!(cli.command, Command::Serve(_)) { QUIET_DAEMON } else { QUIET };
-    let filter = EnvFilter::builder().parse_lossy(cli.log.as_deref().unwrap_or(default));
+    let wanted = cli.log.as_deref().unwrap_or(default);
+    // tarpc warns of what our errors tell, for each call that is open when a daemon goes; who wants that names it.
+    let filter = EnvFilter::builder().parse_lossy(format!("tarpc=off,{wanted}"));
     // Colours are for people, unless they say no (https://no-color.org).
     let colours = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|no| no.is_empty());
     // A log that nobody takes must not end the program, and there is nobody to tell.

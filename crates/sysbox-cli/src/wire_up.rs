@@ -80,7 +80,7 @@ fn data_root(args: &WiringArgs, url: &BackendUrl) -> anyhow::Result<AbsPath> {
     let given = args.data_root.as_deref().map(absolute).transpose().context("--data-root is not valid")?;
     let of_url = match url {
         BackendUrl::Embedded { data_root } => data_root.clone(),
-        BackendUrl::Grpc { .. } => None,
+        BackendUrl::Grpc { .. } | BackendUrl::Tarpc { .. } => None,
     };
     match (given, of_url) {
         (Some(given), Some(of_url)) if given != of_url => {

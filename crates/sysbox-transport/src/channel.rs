@@ -63,6 +63,9 @@ impl Default for ClientOptions {
 pub trait Connection: Debug + Send + Sync + Sized + 'static {
     /// What the protocol is called, for people.
     const PROTOCOL: &'static str;
+    /// Whether it is always certain of a call on a connection that the daemon has closed that it was not taken. If it is not, the
+    /// kernel is asked before each call whether the connection is still open, so that a restart is seen in time.
+    const TELLS_UNTAKEN: bool;
 
     /// Makes it of a stream that was just connected. The daemon must say something on its own account on every connection;
     /// one that does not is taken to hang.

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use sysbox_core::{AbsPath, HostPort, InvalidPath, session::Ports};
+#[cfg(feature = "sockets")]
+use sysbox_core::{FsPort, MgrPort};
 
 mod url;
 
@@ -20,8 +22,8 @@ pub struct BackendOptions {
     #[cfg(feature = "embedded")]
     pub connections: sysbox_embedded::Connections,
     /// How calls to daemons wait.
-    #[cfg(feature = "grpc")]
-    pub client: sysbox_transport_grpc::ClientOptions,
+    #[cfg(feature = "sockets")]
+    pub client: sysbox_transport::ClientOptions,
 }
 
 /// A backend that was opened: the ports for the facades, and what only this backend has.
@@ -35,8 +37,10 @@ pub struct Backend {
 impl Backend {
     /// The data root of the embedded backend where neither URL nor options name one.
     pub const DEFAULT_DATA_ROOT: &str = "/var/lib/sysbox-embedded";
-    /// Where daemons put their sockets, Sysbox's own among them.
+    /// Where daemons that speak gRPC put their sockets, Sysbox's own among them.
     pub const DEFAULT_SOCKET_DIR: &str = "/run/sysbox";
+    /// Where daemons that speak tarpc put theirs.
+    pub const DEFAULT_TARPC_SOCKET_DIR: &str = "/run/sysbox-tarpc";
     /// The name of the manager's socket.
     pub const MGR_SOCKET: &str = "sysmgr.sock";
     /// The name of the fs daemon's socket.
@@ -55,7 +59,14 @@ impl Backend {
     ) -> Result<Self, BackendError> {
         match url {
             BackendUrl::Embedded { data_root } => open_embedded(data_root.as_ref(), options, host),
+            #[cfg(feature = "grpc")]
             BackendUrl::Grpc { dir } => open_grpc(dir, options),
+            #[cfg(not(feature = "grpc"))]
+            BackendUrl::Grpc { .. } => Err(BackendError::NotBuilt { feature: "grpc" }),
+            #[cfg(feature = "tarpc")]
+            BackendUrl::Tarpc { dir } => open_tarpc(dir, options),
+            #[cfg(not(feature = "tarpc"))]
+            BackendUrl::Tarpc { .. } => Err(BackendError::NotBuilt { feature: "tarpc" }),
         }
     }
 
@@ -75,7 +86,7 @@ impl Backend {
                 let _ = (options, size);
                 Err(BackendError::NotBuilt { feature: "embedded" })
             }
-            BackendUrl::Grpc { .. } => Ok(()),
+            BackendUrl::Grpc { .. } | BackendUrl::Tarpc { .. } => Ok(()),
         }
     }
 
@@ -126,26 +137,44 @@ fn embedded_config(
 
 #[cfg(feature = "grpc")]
 fn open_grpc(dir: &AbsPath, options: &BackendOptions) -> Result<Backend, BackendError> {
-    let socket = |name| AbsPath::new(dir.as_path().join(name)).map_err(BackendError::Path);
-    let client = options.client;
-    let mut as_client = sysbox_transport_seccomp::ClientOptions::default();
-    (as_client.deadlines, as_client.patience) = (client.deadlines, client.patience);
-    let seccomp = sysbox_transport_seccomp::SeccompClient::new(socket(Backend::SECCOMP_SOCKET)?, as_client);
-    let ports = Ports {
-        mgr: Some(Arc::new(sysbox_transport_grpc::GrpcMgr::new(socket(Backend::MGR_SOCKET)?, client))),
-        fs: Some(Arc::new(sysbox_transport_grpc::GrpcFs::new(socket(Backend::FS_SOCKET)?, client))),
-        seccomp: Some(Arc::new(seccomp)),
-    };
+    use sysbox_transport_grpc::{GrpcFs, GrpcMgr};
+
+    let mgr = GrpcMgr::new(socket(dir, Backend::MGR_SOCKET)?, options.client);
+    let fs = GrpcFs::new(socket(dir, Backend::FS_SOCKET)?, options.client);
+    daemons(Arc::new(mgr), Arc::new(fs), dir, options)
+}
+
+#[cfg(feature = "tarpc")]
+fn open_tarpc(dir: &AbsPath, options: &BackendOptions) -> Result<Backend, BackendError> {
+    use sysbox_transport_tarpc::{TarpcFs, TarpcMgr};
+
+    let mgr = TarpcMgr::new(socket(dir, Backend::MGR_SOCKET)?, options.client);
+    let fs = TarpcFs::new(socket(dir, Backend::FS_SOCKET)?, options.client);
+    daemons(Arc::new(mgr), Arc::new(fs), dir, options)
+}
+
+#[cfg(feature = "sockets")]
+fn daemons(
+    mgr: Arc<dyn MgrPort>,
+    fs: Arc<dyn FsPort>,
+    dir: &AbsPath,
+    options: &BackendOptions,
+) -> Result<Backend, BackendError> {
+    use sysbox_transport_seccomp::{ClientOptions, SeccompClient};
+
+    let mut as_client = ClientOptions::default();
+    (as_client.deadlines, as_client.patience) = (options.client.deadlines, options.client.patience);
+    let seccomp = SeccompClient::new(socket(dir, Backend::SECCOMP_SOCKET)?, as_client);
     Ok(Backend {
-        ports,
+        ports: Ports { mgr: Some(mgr), fs: Some(fs), seccomp: Some(Arc::new(seccomp)) },
         #[cfg(feature = "embedded")]
         embedded: None,
     })
 }
 
-#[cfg(not(feature = "grpc"))]
-fn open_grpc(_: &AbsPath, _: &BackendOptions) -> Result<Backend, BackendError> {
-    Err(BackendError::NotBuilt { feature: "grpc" })
+#[cfg(feature = "sockets")]
+fn socket(dir: &AbsPath, name: &str) -> Result<AbsPath, BackendError> {
+    AbsPath::new(dir.as_path().join(name)).map_err(BackendError::Path)
 }
 
 /// A backend could not be opened.

@@ -18,7 +18,7 @@
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn wait<F: Future>(call: F) -> F::Output {
-    #[cfg(feature = "grpc")]
+    #[cfg(feature = "sockets")]
     if let Some(runtime) = runtime::of_this_process() {
         return runtime.block_on(sysbox_transport::attentively(call));
     }
@@ -30,12 +30,12 @@ pub fn wait<F: Future>(call: F) -> F::Output {
 /// Everything that is kept is closed on exec, but a child that is made by fork has it until then. Who makes a child that others
 /// will have power over, as the first process of a container, calls this before.
 pub fn close() {
-    #[cfg(feature = "grpc")]
+    #[cfg(feature = "sockets")]
     runtime::close();
 }
 
 /// The runtime that drives connections, on the threads that wait and never on one of its own.
-#[cfg(feature = "grpc")]
+#[cfg(feature = "sockets")]
 mod runtime {
     use std::{
         path::PathBuf,

@@ -2,8 +2,10 @@
 //!
 //! - The facades [`Mgr`], [`Fs`] and [`Sysbox`] and everything else of `sysbox-core` is re-exported here.
 //! - [`linux`] is the kernel adapter: probes, ID-mapped mounts, tree chown.
-//! - [`Backend`] makes the ports from a URL; `embedded:` needs no daemon, `grpc+unix:///run/sysbox` (feature `grpc`) is one.
+//! - [`Backend`] makes the ports from a URL; `embedded:` needs no daemon, `grpc+unix:///run/sysbox` (feature `grpc`) and
+//!   `tarpc+unix:///run/sysbox-tarpc` (feature `tarpc`) are some.
 //! - [`blocking`] drives the async API in a process that forks and must have one thread.
+//! - `conformance` is the suite that every backend must pass (feature `conformance`), and a backend in memory (feature `model`).
 //!
 //! ```
 //! use std::sync::Arc;
@@ -30,10 +32,16 @@ mod backend;
 pub mod blocking;
 
 pub use backend::{Backend, BackendError, BackendOptions, BackendUrl, InvalidBackendUrl};
+#[cfg(feature = "model")]
+pub use sysbox_conformance as conformance;
 #[cfg(feature = "embedded")]
 pub use sysbox_embedded as embedded;
 pub use sysbox_host as linux;
 #[cfg(feature = "grpc")]
-pub use {sysbox_transport as transport, sysbox_transport_grpc as grpc, sysbox_transport_seccomp as seccomp};
+pub use sysbox_transport_grpc as grpc;
+#[cfg(feature = "tarpc")]
+pub use sysbox_transport_tarpc as tarpc;
+#[cfg(feature = "sockets")]
+pub use {sysbox_transport as transport, sysbox_transport_seccomp as seccomp};
 
 pub use sysbox_core::*;

@@ -49,7 +49,7 @@ pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
     rows.extend(features(&*wiring.host, &wiring.data_root)?);
     rows.extend(match wiring.url() {
         BackendUrl::Embedded { .. } => ids(&wiring)?,
-        BackendUrl::Grpc { dir } => daemons(dir)?,
+        BackendUrl::Grpc { dir } | BackendUrl::Tarpc { dir } => daemons(dir)?,
     });
     if args.json {
         render::json(&rows)?;

@@ -10,12 +10,11 @@ use anyhow::{Context, bail};
 use rustix::process::{Resource, getrlimit, setrlimit};
 use sd_notify::NotifyState;
 use sysbox::{
-    BackendUrl, MgrPort,
-    grpc::{ServerOptions, serve_fs, serve_mgr},
+    MgrPort, grpc,
     seccomp::serve_seccomp,
     session::Ports,
-    syscont,
-    transport::{Offloaded, PeerPolicy},
+    syscont, tarpc,
+    transport::{Offloaded, PeerPolicy, ServerOptions},
 };
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -29,10 +28,10 @@ use crate::{
 /// Runs the command.
 pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
     require_root()?;
-    let Transport::Grpc = args.transport;
     let wiring = Wiring::new(&args.wiring)?;
-    let dir = absolute(&args.dir).context("--dir is not valid")?;
-    if let BackendUrl::Grpc { dir: of_backend } = wiring.url()
+    let dir = args.dir.clone().unwrap_or_else(|| args.transport.default_dir());
+    let dir = absolute(&dir).context("--dir is not valid")?;
+    if let Some(of_backend) = wiring.url().socket_dir()
         && is_same(of_backend.as_path(), dir.as_path())
     {
         bail!("the backend is the daemon on {dir} itself; give another --backend, or another --dir");
@@ -51,7 +50,7 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
         let version = env!("CARGO_PKG_VERSION");
         tracing::info!(version, %dir, backend = %wiring.url(), data_root = %wiring.data_root, "serving");
         let stop = CancellationToken::new();
-        let serving = serve(ports, sockets, options(args), stop.clone());
+        let serving = serve(args.transport, ports, sockets, options(args), stop.clone());
         tokio::pin!(serving);
         tokio::select! {
             outcome = &mut serving => return outcome,
@@ -96,6 +95,7 @@ fn options(args: &ServeArgs) -> ServerOptions {
 
 /// Serves all sockets until told to stop, or until one cannot be served any more.
 async fn serve(
+    transport: Transport,
     ports: Ports,
     sockets: Sockets,
     options: ServerOptions,
@@ -104,10 +104,20 @@ async fn serve(
     let mgr = ports.mgr.context("the backend has no manager")?;
     let seccomp_options =
         sysbox::seccomp::ServerOptions { peers: options.peers.clone(), ..Default::default() };
-    let mgr =
-        async { serve_mgr(mgr, sockets.mgr, &options, stop.clone()).await.map_err(anyhow::Error::from) };
-    let fs =
-        async { serve_fs(ports.fs, sockets.fs, &options, stop.clone()).await.map_err(anyhow::Error::from) };
+    let mgr = async {
+        match transport {
+            Transport::Grpc => grpc::serve_mgr(mgr, sockets.mgr, &options, stop.clone()).await,
+            Transport::Tarpc => tarpc::serve_mgr(mgr, sockets.mgr, &options, stop.clone()).await,
+        }
+        .map_err(anyhow::Error::from)
+    };
+    let fs = async {
+        match transport {
+            Transport::Grpc => grpc::serve_fs(ports.fs, sockets.fs, &options, stop.clone()).await,
+            Transport::Tarpc => tarpc::serve_fs(ports.fs, sockets.fs, &options, stop.clone()).await,
+        }
+        .map_err(anyhow::Error::from)
+    };
     let seccomp = async {
         match ports.seccomp.zip(sockets.seccomp) {
             Some((port, listener)) => Ok(serve_seccomp(port, listener, seccomp_options, stop.clone()).await?),

@@ -19,10 +19,12 @@ pub trait MgrPort: Debug + Send + Sync {
     /// Makes a container known, or known to run again after it had stopped.
     ///
     /// A container that shares a network namespace with a registered one and gives no user namespace of its own is told
-    /// that one's user namespace and mappings. A restarted one is told its earlier mappings and shift.
+    /// that one's user namespace and mappings. A restarted one is told its earlier mappings, unless it names others, and its shift.
     ///
     /// # Errors
-    /// `AlreadyExists` when the container is registered and has not stopped.
+    /// `AlreadyExists` when the container is registered and has not stopped. `InvalidArgument` when a namespace to join is not
+    /// there, or a mapping makes something inside the host's root. `FailedPrecondition` when a mapping names ids that were given
+    /// to another.
     async fn register(&self, request: &Registration) -> Result<ContainerConfig, PortError>;
 
     /// Tells what became known of a registered container since: its namespaces, mappings and shift.
@@ -30,7 +32,8 @@ pub trait MgrPort: Debug + Send + Sync {
     /// What is known already stays; the shift is always taken. Calling it again with the same values changes nothing.
     ///
     /// # Errors
-    /// `FailedPrecondition` when the container has stopped.
+    /// `FailedPrecondition` when the container has stopped, or a mapping names ids that were given to another.
+    /// `InvalidArgument` when a mapping makes something inside the host's root.
     async fn update(&self, request: &Update) -> Result<(), PortError>;
 
     /// Tells that a container has stopped. What a restart needs is kept, ids and mounts among it.
@@ -90,7 +93,7 @@ pub trait MgrPort: Debug + Send + Sync {
     /// Shifts the owners in the cloned rootfs by the offsets.
     ///
     /// # Errors
-    /// `FailedPrecondition` when the rootfs was not cloned.
+    /// `FailedPrecondition` when the rootfs was not cloned, or its owners are shifted already.
     async fn chown_cloned_rootfs(&self, id: &ContainerId, offsets: IdOffsets) -> Result<(), PortError>;
 
     /// Shifts the owners in the cloned rootfs back.

@@ -21,6 +21,7 @@ pub(crate) struct Http2 {
 
 impl Connection for Http2 {
     const PROTOCOL: &'static str = "gRPC";
+    const TELLS_UNTAKEN: bool = false;
 
     async fn open(stream: Stream, socket: &AbsPath, _: &ClientOptions) -> Result<Self, CallError> {
         let (requests, driver) = Builder::new()

@@ -37,7 +37,8 @@ impl<C: Connection> Slot<C> {
 
     /// Whether a call in this runtime can go over it: it is open, or yet to be made.
     pub(super) fn serves(&self, runtime: Id) -> bool {
-        self.is_of(runtime) && self.connection.get().is_none_or(|open| open.watch.is_open())
+        let is_open = |open: &Open<C>| C::TELLS_UNTAKEN || open.watch.is_open();
+        self.is_of(runtime) && self.connection.get().is_none_or(is_open)
     }
 
     /// Sends a request and waits for the reply.

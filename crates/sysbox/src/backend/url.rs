@@ -27,6 +27,21 @@ pub enum BackendUrl {
         /// The directory of their sockets.
         dir: AbsPath,
     },
+    /// Daemons that speak tarpc.
+    Tarpc {
+        /// The directory of their sockets.
+        dir: AbsPath,
+    },
+}
+
+impl BackendUrl {
+    /// The directory of the daemons' sockets, where daemons answer.
+    pub const fn socket_dir(&self) -> Option<&AbsPath> {
+        match self {
+            Self::Embedded { .. } => None,
+            Self::Grpc { dir } | Self::Tarpc { dir } => Some(dir),
+        }
+    }
 }
 
 impl Default for BackendUrl {
@@ -51,6 +66,7 @@ impl FromStr for BackendUrl {
             "embedded" if rest.is_empty() || rest == "//" => Ok(Self::default()),
             "embedded" => Ok(Self::Embedded { data_root: Some(path("")?) }),
             "grpc+unix" => Ok(Self::Grpc { dir: path(Backend::DEFAULT_SOCKET_DIR)? }),
+            "tarpc+unix" => Ok(Self::Tarpc { dir: path(Backend::DEFAULT_TARPC_SOCKET_DIR)? }),
             _ => Err(unknown()),
         }
     }
@@ -62,6 +78,7 @@ impl fmt::Display for BackendUrl {
             Self::Embedded { data_root: None } => f.write_str("embedded:"),
             Self::Embedded { data_root: Some(path) } => write!(f, "embedded://{path}"),
             Self::Grpc { dir } => write!(f, "grpc+unix://{dir}"),
+            Self::Tarpc { dir } => write!(f, "tarpc+unix://{dir}"),
         }
     }
 }
@@ -72,8 +89,8 @@ impl fmt::Display for BackendUrl {
 pub enum InvalidBackendUrl {
     /// Its scheme names no backend.
     #[error(
-        "backend {url:?} is not known; the backends are embedded:, embedded:///DATA-ROOT and \
-         grpc+unix:///SOCKET-DIR"
+        "backend {url:?} is not known; the backends are embedded:, embedded:///DATA-ROOT, grpc+unix:///SOCKET-DIR and \
+         tarpc+unix:///SOCKET-DIR"
     )]
     Scheme {
         /// The text.
@@ -106,6 +123,7 @@ mod tests {
             ("embedded:", BackendUrl::Embedded { data_root: None }),
             ("embedded:///var/lib/here", BackendUrl::Embedded { data_root: Some(path("/var/lib/here")) }),
             ("grpc+unix:///run/here", BackendUrl::Grpc { dir: path("/run/here") }),
+            ("tarpc+unix:///run/here", BackendUrl::Tarpc { dir: path("/run/here") }),
         ] {
             assert_eq!(text.parse(), Ok(url.clone()));
             assert_eq!(url.to_string(), text);
@@ -113,16 +131,17 @@ mod tests {
     }
 
     #[test]
-    fn daemons_are_looked_for_where_sysbox_puts_them() {
+    fn daemons_are_looked_for_where_sysbox_puts_them_and_beside_it() {
         assert_eq!("grpc+unix:".parse(), Ok(BackendUrl::Grpc { dir: path("/run/sysbox") }));
+        assert_eq!("tarpc+unix:".parse(), Ok(BackendUrl::Tarpc { dir: path("/run/sysbox-tarpc") }));
     }
 
     #[test]
     fn an_unknown_scheme_or_a_relative_path_is_refused() {
-        for url in ["", "embedded", "grpc:///run/sysbox", "http://x"] {
+        for url in ["", "embedded", "grpc:///run/sysbox", "tarpc:///run", "http://x"] {
             assert!(matches!(url.parse::<BackendUrl>(), Err(InvalidBackendUrl::Scheme { .. })), "{url}");
         }
-        for url in ["embedded://here", "embedded:here", "grpc+unix://run/sysbox"] {
+        for url in ["embedded://here", "embedded:here", "grpc+unix://run/sysbox", "tarpc+unix:run"] {
             assert!(matches!(url.parse::<BackendUrl>(), Err(InvalidBackendUrl::Path { .. })), "{url}");
         }
     }

@@ -1,0 +1,18 @@
+//! The client before daemons of every kind: absent, restarted, killed, silent, wrong, and busy.
+#![expect(clippy::expect_used, reason = "a test")]
+
+mod backlog;
+mod connecting;
+mod daemon;
+mod every_fs_call;
+mod every_mgr_call;
+#[path = "../support/frames.rs"]
+mod frames;
+mod hellos;
+mod large;
+mod losing;
+mod replies;
+#[path = "../support/served.rs"]
+mod served;
+mod sharing;
+mod stopping;

@@ -1,0 +1,12 @@
+//! A served port, over a real socket: calls, errors, and its end.
+#![expect(clippy::expect_used, reason = "a test")]
+
+mod calls;
+mod ending;
+#[path = "../support/frames.rs"]
+mod frames;
+#[path = "../support/held.rs"]
+mod held;
+mod hellos;
+#[path = "../support/served.rs"]
+mod served;
