@@ -39,7 +39,7 @@ const INWARDS: &[(&str, &[&str])] = &[
         ],
     ),
     ("sysbox-cli", &["sysbox"]),
-    ("sysbox-tests", &["sysbox-core", "sysbox-host", "sysbox-embedded", "sysbox"]),
+    ("sysbox-tests", &["sysbox-core", "sysbox-host", "sysbox-embedded", "sysbox-conformance", "sysbox"]),
     ("xtask", &[]),
     ("codegen", &[]),
 ];
