@@ -18,7 +18,8 @@ use rustix::{
     fs::{FlockOperation, Mode, OFlags, flock, open},
     io::Errno,
     net::{
-        AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with,
+        AddressFamily, Shutdown, SocketAddrUnix, SocketFlags, SocketType, accept_with, bind, listen,
+        socket_with,
         sockopt::{socket_acceptconn, socket_type},
     },
 };
@@ -132,6 +133,19 @@ impl Listener {
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    /// Lets nobody in any more, and gives those that were not accepted yet, as far as descriptors for them are there; they have
+    /// connected, and may have sent something. Of a socket that was handed over they are left to whoever serves it next.
+    pub fn close(self) -> Vec<Stream> {
+        let mut waiting = Vec::new();
+        // From here on the kernel refuses who connects, so this comes to an end.
+        if self.made.is_some() && rustix::net::shutdown(&self.socket, Shutdown::Read).is_ok() {
+            while let Ok(stream) = accept_with(&self.socket, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK) {
+                waiting.extend(Stream::new(stream.into()));
+            }
+        }
+        waiting
     }
 }
 
@@ -337,6 +351,21 @@ mod tests {
         let long = AbsPath::new(dir.as_path().join("x".repeat(120))).expect("absolute");
         assert!(matches!(Listener::bind(&long, "s"), Err(ListenError::TooLong { .. })));
         assert!(!long.as_path().exists());
+    }
+
+    #[tokio::test]
+    async fn who_has_connected_when_it_is_closed_is_not_forgotten_and_nobody_else_gets_in() {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+        let (_outer, dir) = place();
+        let listener = Listener::bind(&dir, "s").expect("bound");
+        let path = listener.path().clone();
+        let mut early = dial(&path, Duration::ZERO).await.expect("connected");
+        early.write_all(b"x").await.expect("sent");
+        let mut waiting = listener.close();
+        assert_eq!(waiting.len(), 1);
+        assert_eq!(waiting[0].read_u8().await.expect("read"), b'x');
+        dial(&path, Duration::ZERO).await.expect_err("closed");
     }
 
     #[tokio::test]

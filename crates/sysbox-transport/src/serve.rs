@@ -138,12 +138,80 @@ pub async fn serve<R: Reception>(
         () = stop.cancelled() => Ok(()),
     };
     // First of all, so that callers from now on wait for the next daemon instead of this one.
-    drop(listener);
+    let waiting = listener.close();
     reception.tell_stopping().await;
     tracing::info!(%socket, calls = calls.under_way(), "stopping");
     closing.cancel();
+    // They are told at once that nothing is begun for them, so they need not wonder.
+    waiting.into_iter().for_each(|stream| door.receive(stream));
     door.close().await;
     calls.carried_out().await;
     tracing::info!(%socket, "stopped");
     outcome
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dial;
+    use tokio::sync::mpsc;
+
+    /// Tells of each peer whether it came when nothing was begun any more, and keeps it until then.
+    #[derive(Clone, Debug)]
+    struct Noting(mpsc::UnboundedSender<bool>);
+
+    impl Reception for Noting {
+        fn served(&self) -> String {
+            "notes".to_owned()
+        }
+
+        fn serve(
+            &self,
+            stream: Stream,
+            _: Arc<ServerOptions>,
+            stop: CancellationToken,
+        ) -> impl Future<Output = ()> + Send + 'static {
+            let noted = self.0.send(stop.is_cancelled());
+            async move {
+                noted.expect("the test listens");
+                stop.cancelled().await;
+                drop(stream);
+            }
+        }
+
+        fn refuse(
+            &self,
+            stream: Stream,
+            _: String,
+            _: Arc<ServerOptions>,
+            _: CancellationToken,
+        ) -> impl Future<Output = ()> + Send + 'static {
+            drop(stream);
+            std::future::ready(())
+        }
+
+        async fn tell_stopping(&self) {}
+    }
+
+    #[tokio::test]
+    async fn who_has_connected_but_was_not_let_in_when_it_stops_is_spoken_with() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let run = AbsPath::new(dir.path().join("run")).expect("absolute");
+        let listener = Listener::bind(&run, "s").expect("bound");
+        let socket = listener.path().clone();
+        let (notes, mut noted) = mpsc::unbounded_channel();
+        let (stop, mut options) = (CancellationToken::new(), ServerOptions::default());
+        options.connections = 1;
+        let stopped = stop.clone();
+        let serving =
+            tokio::spawn(
+                async move { serve(listener, Noting(notes), Calls::new(1), &options, stopped).await },
+            );
+        let _let_in = dial(&socket, Duration::ZERO).await.expect("connected");
+        assert_eq!(noted.recv().await, Some(false));
+        let _waiting = dial(&socket, Duration::ZERO).await.expect("the kernel queues it");
+        stop.cancel();
+        assert_eq!(noted.recv().await, Some(true));
+        serving.await.expect("no panic").expect("ended well");
+    }
 }

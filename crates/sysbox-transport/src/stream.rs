@@ -216,6 +216,14 @@ impl StreamWatch {
         self.0.upgrade().is_some_and(|inner| inner.heard.load(Ordering::Relaxed))
     }
 
+    /// Ends the connection for both ends, whoever still owns it and whether a runtime runs or not.
+    pub fn close(&self) {
+        if let Some(inner) = self.0.upgrade() {
+            // It fails only where the peer has ended it already.
+            let _ = shutdown(&inner.socket, Shutdown::Both);
+        }
+    }
+
     /// Whether both ends have it open now. It asks the kernel, which knows before the runtime has been told.
     pub fn is_open(&self) -> bool {
         let Some(inner) = self.0.upgrade() else { return false };
@@ -289,6 +297,18 @@ mod tests {
         let (read, byte, _ours) = receiving.await.expect("no panic");
         assert_eq!((read, byte), (1, *b"1"));
         assert!(watch.heard());
+    }
+
+    #[tokio::test]
+    async fn a_watch_ends_the_connection_also_while_its_owner_sleeps() {
+        let (ours, mut theirs) = pair();
+        ours.watch().close();
+        assert_eq!(io::Read::read(&mut theirs, &mut [0]).expect("read"), 0, "the end");
+        assert_eq!(
+            io::Write::write(&mut theirs, b"x").expect_err("closed").kind(),
+            io::ErrorKind::BrokenPipe
+        );
+        drop(ours);
     }
 
     #[tokio::test]

@@ -78,6 +78,19 @@ mod runtime {
         let process = this_process();
         let found = kept.take_if(|kept| kept.process == process);
         drop(kept);
-        drop(found);
+        // Whoever still waits ends it in our place. It has nothing of its own to wait for, also where an async runtime would not
+        // let it.
+        if let Some(runtime) = found.and_then(|found| Arc::into_inner(found.runtime)) {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+#[cfg(all(test, feature = "sockets"))]
+mod tests {
+    #[tokio::test]
+    async fn what_is_kept_can_be_closed_from_within_an_async_runtime() {
+        std::thread::spawn(|| super::wait(async {})).join().expect("no panic");
+        super::close();
     }
 }

@@ -30,7 +30,8 @@ pub enum CallError {
     /// Nothing was ever heard on the connection.
     #[error(
         "the daemon at socket {socket} lets connections in but has not answered for {waited:?}: it hangs or does not speak \
-         {protocol}; look into its log, or restart it"
+         {protocol}; {}look into its log, or restart it",
+        if *sent { "whether the call was carried out is not known; " } else { "" }
     )]
     Silent {
         /// The socket.
@@ -39,6 +40,8 @@ pub enum CallError {
         protocol: &'static str,
         /// For how long.
         waited: Duration,
+        /// Whether the daemon may have got the call.
+        sent: bool,
     },
     /// The call was certainly not begun.
     #[error(
@@ -66,7 +69,8 @@ pub enum CallError {
     },
     /// What came is not what the protocol allows.
     #[error(
-        "what listens on socket {socket} does not speak {protocol}; name the directory of the daemon's sockets"
+        "what listens on socket {socket} does not speak {protocol}; name the directory of a daemon that does, or the transport that \
+         this one speaks"
     )]
     Garbled {
         /// The socket.

@@ -50,21 +50,21 @@ impl<C: Connection> Slot<C> {
     ) -> Result<X::Reply, CallError> {
         let Attempt { socket, options, .. } = attempt;
         let Open { connection, watch } = self.open(socket, options).await?;
-        let exchange = exchange.run(connection, attempt, sent);
-        if watch.heard() {
-            return exchange.await;
-        }
-        let mut exchange = std::pin::pin!(exchange);
-        match timeout(options.silence, exchange.as_mut()).await {
-            Ok(outcome) => outcome,
-            // Every daemon speaks at once, also where the call takes long.
-            Err(_) if watch.heard() => exchange.await,
-            Err(_) => Err(CallError::Silent {
-                socket: (*socket).clone(),
-                protocol: C::PROTOCOL,
-                waited: options.silence,
-            }),
-        }
+        let silent = {
+            let exchange = exchange.run(connection, attempt, sent);
+            if watch.heard() {
+                return exchange.await;
+            }
+            let mut exchange = std::pin::pin!(exchange);
+            match timeout(options.silence, exchange.as_mut()).await {
+                Ok(outcome) => return outcome,
+                // Every daemon speaks at once, also where the call takes long.
+                Err(_) if watch.heard() => return exchange.await,
+                Err(_) => options.silence,
+            }
+        };
+        let (socket, protocol) = ((*socket).clone(), C::PROTOCOL);
+        Err(CallError::Silent { socket, protocol, waited: silent, sent: *sent })
     }
 
     /// The connection; who finds none makes it. Each caller's patience begins when it comes, so that after a failure those
@@ -76,6 +76,13 @@ impl<C: Connection> Slot<C> {
         let came = Instant::now();
         let open = || Open::new(socket, options, options.patience.saturating_sub(came.elapsed()));
         self.connection.get_or_try_init(open).await
+    }
+}
+
+impl<C> Drop for Open<C> {
+    fn drop(&mut self) {
+        // What drives it may run during calls only; the daemon is to know at once that nobody waits any more.
+        self.watch.close();
     }
 }
 

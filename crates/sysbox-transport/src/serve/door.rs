@@ -50,7 +50,8 @@ impl<R: Reception> Door<R> {
         }
     }
 
-    fn receive(&mut self, stream: Stream) {
+    /// Speaks with a peer.
+    pub(super) fn receive(&mut self, stream: Stream) {
         let peer = match stream.peer() {
             Ok(peer) => peer,
             Err(error) => return tracing::warn!(%error, "a peer is not served: it cannot be told who it is"),

@@ -29,7 +29,7 @@ fn lost() -> CallError {
 }
 
 fn silent() -> CallError {
-    CallError::Silent { socket: socket(), protocol: "gRPC", waited: Duration::from_millis(1500) }
+    CallError::Silent { socket: socket(), protocol: "gRPC", waited: Duration::from_millis(1500), sent: true }
 }
 
 fn rejected() -> CallError {
@@ -57,7 +57,10 @@ fn all() -> Vec<(CallError, &'static str)> {
         (dial(rustix::io::Errno::AGAIN), "restart it"),
         (dial(rustix::io::Errno::ACCESS), "be root"),
         (silent(), "not answered for 1.5s"),
-        (silent(), "does not speak gRPC; look into its log, or restart it"),
+        (
+            silent(),
+            "does not speak gRPC; whether the call was carried out is not known; look into its log, or restart it",
+        ),
         (not_taken(true), "try again"),
         (not_taken(false), "not carried out"),
         (lost(), "not known; see that the daemon runs"),
