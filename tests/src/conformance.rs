@@ -122,6 +122,9 @@ impl Harness for RowHarness {
     }
 
     async fn relay(&self, ports: Ports) -> Result<Subject, BoxError> {
+        if self.row.transports.is_empty() {
+            return Err("there is no transport that could pass calls on".into());
+        }
         self.row.behind_transports(flawed(ports, self.flaw), TempDir::with_prefix("sysbox-conformance-")?)
     }
 }

@@ -128,7 +128,10 @@ fn the_page_needs_nothing_else_and_runs_nothing() {
     assert!(table.contains("mgr.alloc_subids"), "{table}");
     let page = fs::read_to_string(page).expect("it was made");
     assert!(page.starts_with("<!DOCTYPE html>") && page.trim_end().ends_with("</html>"));
-    assert!(page.contains("<svg"), "there are charts");
+    let count = |text: &str| page.matches(text).count();
+    assert!(count("<svg") > 0, "there are charts");
+    assert_eq!(count("<svg"), count("<svg role=\"img\" aria-label=\""), "each says what it is");
+    assert_eq!((count("<th>"), count("<caption></caption>")), (0, 0), "tables say what is in them");
     for foreign in ["<script", "<link", "<img", "src=", "href=", "url(", "@import"] {
         assert!(!page.contains(foreign), "{foreign} in the page");
     }
@@ -142,6 +145,31 @@ fn a_page_that_cannot_be_made_is_refused_by_its_path_before_anything_is_measured
     finish(bench(temporary.path()).args(["--html", &path])).failure(1, &[&path, "no file"]);
     let inside = place.path().join("missing/report.html").display().to_string();
     finish(bench(temporary.path()).args(["--html", &inside])).failure(1, &[&inside, "directory"]);
+    // Nobody can make a file there, root neither.
+    let unwritable = "/proc/report.html";
+    finish(lasting(temporary.path(), "600").args(["--html", unwritable]))
+        .failure(1, &[unwritable, "written to"]);
+    assert_empty(temporary.path());
+}
+
+#[test]
+fn a_directory_for_temporary_files_that_is_too_deep_for_sockets_is_told_by_its_variable() {
+    let outer = dir();
+    let fits = outer.path().join("x".repeat(70 - outer.path().as_os_str().len() - 1));
+    let deep = outer.path().join("y".repeat(120));
+    for dir in [&fits, &deep] {
+        fs::create_dir(dir).expect("made");
+    }
+    finish(&mut lasting(&deep, "1")).failure(1, &["TMPDIR", "107 bytes"]);
+    let mut running = Running::start(&mut lasting(&fits, "600"));
+    let servers = servers(&mut running);
+    running.signal(Signal::TERM);
+    for (_, server) in &servers {
+        wait_for_end(server);
+    }
+    drop(running);
+    assert_empty(&fits);
+    assert_empty(&deep);
 }
 
 #[test]

@@ -1,8 +1,11 @@
 //! `sysbox list` and `sysbox delete`: what is there is shown, and deleted on demand only. Needs root.
 
-use std::thread;
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
 
-use sysbox_tests::{Bundle, Ground, Kind, Running, Site, Snapshot, Stepper, busybox, finish};
+use sysbox_tests::{Bundle, Ground, Kind, Running, Site, Snapshot, Stepper, Transport, busybox, finish};
 
 fn stage() -> (Site, Ground, Bundle) {
     let site = Site::new(2);
@@ -23,9 +26,14 @@ fn a_running_container_is_deleted_by_force_alone() {
     let before = Snapshot::of(ground.rootfs());
     let id = site.id("a");
     let run = start(&site, &bundle, &id);
-    finish(site.command("delete").arg(&id)).failure(1, &[&id, "--force"]);
+    let with_root = format!("--data-root {}", site.data_root().display());
+    finish(site.command("delete").arg(&id)).failure(1, &[&id, "--force", &with_root]);
     assert_eq!(site.row(&id)["status"], "running");
-    assert_eq!(site.delete(&id).code(), 0);
+    // By whatever backend: its runtime cleans up, so there is nothing to ask of one.
+    let nobody = format!("grpc+unix://{}", site.dir("nobody").display());
+    let mut delete = site.command_without_range("delete");
+    let deleted = finish(delete.args(["--backend", &nobody, "--force", &id]));
+    assert_eq!((deleted.code(), &*deleted.stderr), (0, ""), "{deleted:?}");
     // The runtime that waited for it tells how it ended, and has cleaned up before delete returns.
     site.assert_nothing_left("after delete --force");
     assert_eq!(run.end().code(), 128 + 9);
@@ -166,4 +174,45 @@ fn without_a_data_root_the_list_is_empty_and_none_is_made() {
     let site = Site::new(1);
     assert_eq!(finish(site.command("list").args(["--format", "json"])).success().trim(), "[]");
     assert!(!site.data_root().exists(), "a data root was made");
+}
+
+#[test]
+fn a_daemon_that_is_gone_is_waited_for_once_and_its_container_is_deleted_when_it_is_back() {
+    let (_, _ground, bundle) = stage();
+    for transport in [Transport::Grpc, Transport::Tarpc] {
+        let mut site = Site::embedded(1).with_daemon(transport);
+        let id = site.id("a");
+        start(&site, &bundle, &id).kill();
+        let command = |site: &Site| {
+            let mut delete = site.command_without_range("delete");
+            delete.args(["--force", &id]);
+            delete
+        };
+        site.take_daemon().kill();
+        let began = Instant::now();
+        let advice = format!("sysbox delete --force --data-root {} {id}", site.data_root().display());
+        finish(&mut command(&site)).failure(1, &["was not cleaned up", &advice]);
+        assert!(
+            began.elapsed() < Duration::from_secs(6),
+            "each of three calls waited: {:?}",
+            began.elapsed()
+        );
+        site.start_daemon();
+        finish(&mut command(&site)).success();
+        site.assert_nothing_left("after the daemon was back");
+    }
+}
+
+#[test]
+fn a_run_that_no_daemon_has_taken_tells_why_and_not_that_cleaning_up_failed() {
+    let (_, _ground, bundle) = stage();
+    for (transport, other) in [(Transport::Grpc, "tarpc"), (Transport::Tarpc, "grpc")] {
+        let site = Site::embedded(1).with_daemon(transport);
+        let mut run = site.command_without_range("run");
+        run.args(["--backend", &format!("{other}+unix://{}", site.dir("run").display())]);
+        let said =
+            finish(run.arg("--bundle").arg(bundle.dir()).arg(site.id("a"))).failure(1, &["does not speak"]);
+        assert!(!said.contains("cleaning up"), "{said}");
+        site.assert_nothing_left("after a run that was not taken");
+    }
 }

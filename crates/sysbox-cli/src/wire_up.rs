@@ -7,6 +7,7 @@ use sysbox::{
     AbsPath, Backend, BackendOptions, BackendUrl,
     embedded::{Connections, SubidSource},
     linux::LinuxHost,
+    transport::ClientOptions,
 };
 
 use crate::{args::WiringArgs, container::Containers};
@@ -68,9 +69,15 @@ impl Wiring {
             .with_context(|| format!("cannot open the backend \"{}\"", self.url))
     }
 
-    /// Opens the backend that a container was made with.
+    /// Opens the backend of a URL.
     pub(crate) fn open_url(&self, url: &BackendUrl) -> anyhow::Result<Backend> {
-        Backend::open(url, &self.options, self.host.clone())
+        self.open_with(url, ClientOptions::default())
+    }
+
+    /// Opens the backend of a URL; calls to a daemon wait as `client` says.
+    pub(crate) fn open_with(&self, url: &BackendUrl, client: ClientOptions) -> anyhow::Result<Backend> {
+        let options = BackendOptions { client, ..self.options.clone() };
+        Backend::open(url, &options, self.host.clone())
             .with_context(|| format!("cannot open the backend \"{url}\""))
     }
 }

@@ -25,27 +25,49 @@ pub struct Case {
 /// Whether a rule was kept.
 pub type Outcome = Result<(), Broken>;
 
-/// A rule was not kept.
+/// A rule was not kept, or it could not be found out.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct Broken(String);
+#[error("{what}")]
+pub struct Broken {
+    what: String,
+    is_seen: bool,
+}
 
 impl Broken {
     /// What was seen, and what should have been.
     pub fn new(what: impl Into<String>) -> Self {
-        Self(what.into())
+        Self { what: what.into(), is_seen: true }
+    }
+
+    /// What was missing, so that nothing was seen: a backend, or something of the host.
+    pub(crate) fn unseen(missing: impl Into<String>) -> Self {
+        Self { what: missing.into(), is_seen: false }
+    }
+
+    /// Whether a backend was seen to break the rule. Otherwise there was none, or no directory or runtime for the case.
+    pub const fn is_seen(&self) -> bool {
+        self.is_seen
     }
 }
 
 impl From<PortError> for Broken {
     fn from(error: PortError) -> Self {
-        unexpected(&error)
+        let PortError { operation, kind, .. } = error;
+        let broken = unexpected(&error);
+        let hint = match kind {
+            ErrorKind::Unimplemented => "; a harness whose backends do not do this declares the lack of it",
+            _ => "",
+        };
+        Self { what: format!("{operation:?} is refused as {kind:?}: {broken}{hint}"), ..broken }
     }
 }
 
 impl From<SessionError> for Broken {
     fn from(error: SessionError) -> Self {
-        unexpected(&error)
+        match error {
+            SessionError::Call { source, .. } => source.into(),
+            error => unexpected(&error),
+        }
     }
 }
 
@@ -63,7 +85,7 @@ impl From<RestoreError> for Broken {
 
 fn unexpected(error: &(dyn Error + 'static)) -> Broken {
     let chain: Vec<_> = successors(Some(error), |&error| error.source()).map(ToString::to_string).collect();
-    Broken(format!("a call that should have been answered failed: {}", chain.join(": ")))
+    Broken::new(format!("a call that should have been answered failed: {}", chain.join(": ")))
 }
 
 /// Requires two values to be the same.
@@ -71,7 +93,7 @@ pub(crate) fn same<T: PartialEq + Debug>(what: &str, found: &T, expected: &T) ->
     if found == expected {
         return Ok(());
     }
-    Err(Broken(format!("{what}: {found:?}, where {expected:?} was expected")))
+    Err(Broken::new(format!("{what}: {found:?}, where {expected:?} was expected")))
 }
 
 /// Requires a call to be refused with this kind.
@@ -82,10 +104,11 @@ pub(crate) fn refused<T: Debug>(
 ) -> Result<PortError, Broken> {
     match answer {
         Err(error) if error.kind == kind => Ok(error),
-        Err(error) => {
-            Err(Broken(format!("{what}: refused as {:?} ({error}), where {kind:?} was expected", error.kind)))
-        }
-        Ok(answer) => Err(Broken(format!("{what}: answered {answer:?}, where {kind:?} was expected"))),
+        Err(error) => Err(Broken::new(format!(
+            "{what}: refused as {:?} ({error}), where {kind:?} was expected",
+            error.kind
+        ))),
+        Ok(answer) => Err(Broken::new(format!("{what}: answered {answer:?}, where {kind:?} was expected"))),
     }
 }
 
@@ -101,3 +124,19 @@ macro_rules! case {
     };
 }
 pub(crate) use case;
+
+#[cfg(test)]
+mod tests {
+    use sysbox_core::Operation;
+
+    use super::*;
+
+    #[test]
+    fn a_call_that_is_refused_is_told_with_its_kind_and_the_cure() {
+        let error = PortError::new(Operation::ReqMounts, ErrorKind::Unimplemented, "not done");
+        let broken = Broken::from(error).to_string();
+        for part in ["ReqMounts", "Unimplemented", "not done", "declares the lack"] {
+            assert!(broken.contains(part), "{broken}");
+        }
+    }
+}

@@ -9,14 +9,14 @@ mod mounts;
 mod register;
 mod relay;
 mod restart;
-mod script;
+pub(crate) mod script;
 mod session;
 mod sharing;
 mod stop;
 mod subids;
 mod together;
 mod update;
-mod values;
+pub(crate) mod values;
 
 use crate::Case;
 

@@ -23,13 +23,13 @@ pub trait Harness: Send + Sync {
     async fn fresh(&self) -> Result<Subject, BoxError>;
 
     /// What this kind cannot do, and why. Cases that need it are reported as not run, by name; that the calls concerned are
-    /// really answered with `Unimplemented` is checked.
+    /// really refused is checked.
     fn lacks(&self) -> Vec<Lack> {
         Vec::new()
     }
 
     /// The same backend after its process was ended and started anew. Where state is lost with the process, the kind lacks
-    /// [`Ability::Restart`], and this is not called.
+    /// [`Ability::Restart`]; then this fails, or gives one that knows nothing.
     ///
     /// # Errors
     /// Whatever keeps it from being started.
@@ -39,7 +39,7 @@ pub trait Harness: Send + Sync {
     }
 
     /// One of this kind that passes calls on to these ports, such as a transport with both its ends. The suite looks at what
-    /// arrives there, field by field. A kind that does its work itself lacks [`Ability::Relay`], and this is not called.
+    /// arrives there, field by field. A kind that does its work itself lacks [`Ability::Relay`], and this fails.
     ///
     /// # Errors
     /// Whatever keeps it from being made.
@@ -53,7 +53,9 @@ pub trait Harness: Send + Sync {
 pub struct Subject {
     /// What it answers by. A missing port is a lack of [`Ability::Mgr`] or [`Ability::Fs`].
     pub ports: Ports,
-    /// How many ranges of 65,536 ids it can give, no more and no fewer.
+    /// How many ranges of 65,536 ids it can give, no more and no fewer: at least 4, and at most 64, for cases give all of them.
+    /// Where the kind lacks [`Ability::Capacity`], it can give more than that. Ids below 65,536, and 100,000,000 from
+    /// 2,000,000,000 on, must not be among them: the suite names such itself.
     pub capacity: u32,
     /// What keeps it alive, and cleans up when it is dropped.
     pub guard: Box<dyn Any + Send>,
@@ -76,11 +78,11 @@ pub enum Ability {
     Fs,
     /// What is known outlives the process that knows it.
     Restart,
-    /// Exactly [`Subject::capacity`] ranges of ids can be given.
+    /// Exactly [`Subject::capacity`] ranges of ids can be given. Whether a lack of it is true is not checked.
     Capacity,
-    /// Paths that are no UTF-8 are taken.
+    /// Paths that are no UTF-8 are taken, and not refused as `InvalidArgument`.
     AnyPath,
-    /// Ids above 2147483647 are taken everywhere, and offsets as far.
+    /// Ids above 2147483647 are taken everywhere, and offsets as far, and not refused as `InvalidArgument`.
     AnyId,
     /// Calls are passed on to other ports: [`Harness::relay`].
     Relay,

@@ -1,7 +1,7 @@
 //! Runs the suite: what is asked of each harness, as trials of a test program of the standard form.
 //!
 //! Nothing is left out in silence. What a harness cannot do is reported by name, and checked to be answered so; no harness at
-//! all, and a filter that nothing goes by, are failures.
+//! all is a failure, and a filter that nothing goes by is told.
 
 mod lacking;
 mod limit;
@@ -29,12 +29,16 @@ pub fn main(harnesses: Vec<Arc<dyn Harness>>) -> ExitCode {
         .map(|trial| trial.name().to_owned())
         .collect();
     let is_asked_for_names = arguments.list;
-    if selected.is_empty() && !is_asked_for_names && !arguments.ignored {
-        tell(&match &arguments.filter {
-            Some(filter) => format!("no trial goes by the name {filter:?}; --list tells all names"),
-            None => "there is no trial; give a harness, and skip less".to_owned(),
-        });
-        return ExitCode::FAILURE;
+    match &arguments.filter {
+        None if trials.is_empty() => {
+            tell("there is nothing to run; give a harness");
+            return ExitCode::FAILURE;
+        }
+        // As with any test program, one of several that a filter is given to.
+        Some(filter) if selected.is_empty() && !is_asked_for_names => {
+            tell(&format!("no trial goes by the name {filter:?}; --list tells all names"));
+        }
+        _ => {}
     }
     let conclusion = libtest_mimic::run(&arguments, trials);
     if !is_asked_for_names {

@@ -44,8 +44,9 @@ impl Check {
             name: "calls_of_the_manager_are_answered_as_by_the_model",
             needs: Ability::Mgr,
             run: |harness, lacks, config| {
-                check(harness, config, script::of_mgr(lacks), |world, script| {
-                    Box::pin(play::mgr(world, script))
+                let is_exact = !script::is_lacking(lacks, Ability::Capacity);
+                check(harness, config, script::of_mgr(lacks), move |world, script| {
+                    Box::pin(play::mgr(world, script, is_exact))
                 })
             },
         },
@@ -76,6 +77,9 @@ fn check<S: Clone + Debug + Send + 'static>(
         max_shrink_time: SHORTENING,
         ..default
     };
+    if config.cases == 0 {
+        return Err(Broken::new("no script is to be played; set PROPTEST_CASES to more than 0"));
+    }
     let outcome = TestRunner::new(config).run(&scripts, |script| {
         let outcome = in_world(harness, move |world| play(world, script));
         outcome.map_err(|broken| TestCaseError::fail(broken.to_string()))
@@ -95,9 +99,12 @@ mod tests {
     use super::*;
     use crate::{BoxError, Flaw, Model, Subject};
 
-    /// The model with a flaw or without.
+    /// The model, with a flaw or without, of which it may be unknown how many ranges it has.
     #[derive(Debug)]
-    struct OfModel(Option<Flaw>);
+    struct OfModel {
+        flaw: Option<Flaw>,
+        lacks_capacity: bool,
+    }
 
     #[async_trait]
     impl Harness for OfModel {
@@ -106,28 +113,37 @@ mod tests {
         }
 
         async fn fresh(&self) -> Result<Subject, BoxError> {
-            let model = Arc::new(Model::new(IdRange::new(1 << 30, 4 << 16)?));
-            let mgr = self.0.map_or_else(|| model.clone() as _, |flaw| flaw.mgr(model.clone()));
+            let ranges = if self.lacks_capacity { 50 } else { 4 };
+            let model = Arc::new(Model::new(IdRange::new(1 << 30, ranges << 16)?));
+            let mgr = self.flaw.map_or_else(|| model.clone() as _, |flaw| flaw.mgr(model.clone()));
             let ports = Ports { mgr: Some(mgr), fs: Some(model), seccomp: None };
             Ok(Subject { ports, capacity: 4, guard: Box::new(()) })
         }
 
         fn lacks(&self) -> Vec<Lack> {
-            vec![Lack { ability: Ability::Restart, reason: "it has no memory" }]
+            let capacity = Lack { ability: Ability::Capacity, reason: "others take ids too" };
+            let restart = Lack { ability: Ability::Restart, reason: "it has no memory" };
+            [restart].into_iter().chain(self.lacks_capacity.then_some(capacity)).collect()
         }
     }
 
-    fn outcome(flaw: Option<Flaw>) -> Outcome {
-        let harness: Arc<dyn Harness> = Arc::new(OfModel(flaw));
+    fn outcome(harness: OfModel) -> Outcome {
+        let harness: Arc<dyn Harness> = Arc::new(harness);
         let config = Config { rng_seed: RngSeed::Fixed(1), ..Config::default() };
         (Check::ALL[0].run)(&harness, &harness.lacks(), config)
     }
 
     #[test]
+    fn a_backend_of_unknown_capacity_is_not_held_to_one() {
+        outcome(OfModel { flaw: None, lacks_capacity: true }).expect("the model is as a larger one");
+    }
+
+    #[test]
     fn a_backend_that_answers_otherwise_is_told_with_a_short_script() {
-        outcome(None).expect("the model is as itself");
+        outcome(OfModel { flaw: None, lacks_capacity: false }).expect("the model is as itself");
         for flaw in [Flaw::OneRangeForAll, Flaw::UpdateLosesShift, Flaw::StoppedUpdated] {
-            let told = outcome(Some(flaw)).expect_err(flaw.name()).to_string();
+            let told = outcome(OfModel { flaw: Some(flaw), lacks_capacity: false });
+            let told = told.expect_err(flaw.name()).to_string();
             assert!(told.contains("in the script\n  1. ") && told.lines().count() < 12, "{told}");
         }
     }

@@ -27,12 +27,13 @@ impl World {
     /// A fresh backend of the harness, and an empty directory.
     ///
     /// # Errors
-    /// Where either cannot be made.
+    /// Where either cannot be made, or the backend cannot give as many ranges of ids as cases need.
     pub async fn new(harness: Arc<dyn Harness>) -> Result<Self, Broken> {
         let dir = TempDir::with_prefix("sysbox-conformance-");
-        let dir = dir.map_err(|error| Broken::new(format!("no temporary directory: {error}")))?;
+        let dir = dir.map_err(|error| Broken::unseen(format!("no temporary directory: {error}")))?;
         let subject = harness.fresh().await;
-        let subject = subject.map_err(|error| Broken::new(format!("no backend: {error}")))?;
+        let subject = subject.map_err(|error| Broken::unseen(format!("no backend: {error}")))?;
+        enough(&*harness, subject.capacity)?;
         Ok(Self { harness, subject: Some(subject), dir })
     }
 
@@ -75,7 +76,7 @@ impl World {
     pub async fn restart(&mut self) -> Outcome {
         let subject = self.subject.take().ok_or_else(gone)?;
         let restarted = self.harness.restarted(subject).await;
-        self.subject = Some(restarted.map_err(|error| Broken::new(format!("not restarted: {error}")))?);
+        self.subject = Some(restarted.map_err(|error| Broken::unseen(format!("not restarted: {error}")))?);
         Ok(())
     }
 
@@ -85,8 +86,8 @@ impl World {
     /// Where it cannot be made.
     pub fn dir(&self, name: &str) -> Result<AbsPath, Broken> {
         let path = self.dir.path().join(name);
-        std::fs::create_dir_all(&path).map_err(|error| Broken::new(format!("no directory: {error}")))?;
-        AbsPath::new(path).map_err(|error| Broken::new(format!("no directory: {error}")))
+        std::fs::create_dir_all(&path).map_err(|error| Broken::unseen(format!("no directory: {error}")))?;
+        AbsPath::new(path).map_err(|error| Broken::unseen(format!("no directory: {error}")))
     }
 
     /// What a runtime tells of a container of its own namespaces.
@@ -110,7 +111,7 @@ impl World {
     /// Where it cannot be made.
     pub async fn relay(&mut self, ports: Ports) -> Outcome {
         let relay = self.harness.relay(ports).await;
-        self.subject = Some(relay.map_err(|error| Broken::new(format!("no relay: {error}")))?);
+        self.subject = Some(relay.map_err(|error| Broken::unseen(format!("no relay: {error}")))?);
         Ok(())
     }
 
@@ -144,15 +145,25 @@ impl World {
     }
 }
 
+/// Requires as many ranges as the cases need.
+fn enough(harness: &dyn Harness, capacity: u32) -> Outcome {
+    const LEAST: u32 = 4;
+    if capacity >= LEAST {
+        return Ok(());
+    }
+    let message = format!("{} can give {capacity} ranges of ids, and {LEAST} are needed", harness.name());
+    Err(Broken::unseen(format!("{message}; give the backend a larger pool and say so in Subject::capacity")))
+}
+
 /// One of these namespaces of this process.
 ///
 /// A manager tells namespaces apart and does not enter them. So those of other kinds stand for a second one of a kind, which
 /// takes privileges to make.
 fn namespace(names: &[&str], nth: usize) -> Result<AbsPath, Broken> {
-    let missing = || Broken::new(format!("there is no namespace {nth}"));
+    let missing = || Broken::unseen(format!("there is no namespace {nth}"));
     let path = format!("/proc/{}/{}", std::process::id(), names.get(nth).ok_or_else(missing)?);
-    std::fs::metadata(&path).map_err(|error| Broken::new(format!("no namespace {path}: {error}")))?;
-    AbsPath::new(path).map_err(|error| Broken::new(format!("no namespace: {error}")))
+    std::fs::metadata(&path).map_err(|error| Broken::unseen(format!("no namespace {path}: {error}")))?;
+    AbsPath::new(path).map_err(|error| Broken::unseen(format!("no namespace: {error}")))
 }
 
 /// A process that ends, and the paths of its namespaces with it. They are this process's by other paths.
@@ -161,17 +172,17 @@ pub(crate) struct Passing(Child);
 impl Passing {
     pub(crate) fn start() -> Result<Self, Broken> {
         let child = Command::new("sleep").arg("600").stdin(Stdio::null()).spawn();
-        child.map(Self).map_err(|error| Broken::new(format!("no process: {error}")))
+        child.map(Self).map_err(|error| Broken::unseen(format!("no process: {error}")))
     }
 
     pub(crate) fn userns(&self) -> Result<AbsPath, Broken> {
         let path = AbsPath::new(format!("/proc/{}/ns/user", self.0.id()));
-        path.map_err(|error| Broken::new(format!("no namespace: {error}")))
+        path.map_err(|error| Broken::unseen(format!("no namespace: {error}")))
     }
 
     pub(crate) fn end(mut self) -> Outcome {
         let ended = self.0.kill().and_then(|()| self.0.wait());
-        ended.map(drop).map_err(|error| Broken::new(format!("the process goes on: {error}")))
+        ended.map(drop).map_err(|error| Broken::unseen(format!("the process goes on: {error}")))
     }
 }
 

@@ -5,8 +5,7 @@
 //! ```
 //!
 //! The backend is the reference model, in memory: what is measured is the way there. In every round all ways have their turn,
-//! a few milliseconds each, so that what disturbs the machine disturbs all alike, and each is held against the floor of
-//! the same round.
+//! a short one, so that what disturbs the machine disturbs all alike, and each is held against the floor of the same round.
 
 mod chart;
 mod client;
@@ -37,7 +36,6 @@ use std::{
 
 use anyhow::{Context, bail};
 use sysbox::{AbsPath, IdRange, conformance::Model, transport::attentively};
-use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 use self::{
@@ -59,15 +57,12 @@ pub(crate) fn run(args: &BenchArgs) -> anyhow::Result<ExitCode> {
     }
     let html = args.html.as_deref().map(html::Target::new).transpose()?;
     let report = report(Duration::from_secs(args.seconds))?;
+    // What was measured is told in one way if it cannot be in the other.
+    let printed = if args.json { render::json(&report) } else { table::print(&report) };
     if let Some(html) = html {
         html.write(&report)?;
     }
-    if args.json {
-        render::json(&report)?
-    } else {
-        table::print(&report)?
-    }
-    Ok(ExitCode::SUCCESS)
+    printed.map(|()| ExitCode::SUCCESS)
 }
 
 /// How much of the time is for calls one at a time; the rest is for many callers.
@@ -104,10 +99,8 @@ struct Bench {
     cores: Cores,
     runtime: Runtime,
     model: Arc<Model>,
-    /// Ended before their directory is removed.
     servers: BTreeMap<Way, Server>,
     lengths: Arc<LengthsOf>,
-    dir: TempDir,
 }
 
 type Measured = (Vec<report::Call>, Vec<report::Latency>, Vec<report::Throughput>);
@@ -115,8 +108,6 @@ type Measured = (Vec<report::Call>, Vec<report::Latency>, Vec<report::Throughput
 impl Bench {
     fn start(progress: Progress) -> anyhow::Result<Self> {
         progress.say("starting a server for each way");
-        let dir = tempfile::Builder::new().prefix("sysbox-bench-").tempdir();
-        let dir = dir.context("cannot make a temporary directory; set TMPDIR to one that is yours")?;
         let mut bench = Self {
             progress,
             cores: Cores::look()?,
@@ -124,10 +115,9 @@ impl Bench {
             model: new_model()?,
             servers: BTreeMap::new(),
             lengths: Arc::default(),
-            dir,
         };
         for way in Way::ALL.into_iter().filter(|way| way.has_server()) {
-            let server = Server::start(way, &bench.dir_of(way)?)?;
+            let server = Server::start(way, &dir_of(way)?)?;
             bench.servers.insert(way, server);
         }
         Ok(bench)
@@ -146,7 +136,7 @@ impl Bench {
     /// A caller of a way.
     fn client(&self, way: Way) -> anyhow::Result<Client> {
         if way.has_server() {
-            let sockets = Sockets::plain(&self.dir_of(way)?)?;
+            let sockets = Sockets::plain(&dir_of(way)?)?;
             self.runtime.block_on(Client::of_server(way, sockets, &self.lengths))
         } else {
             Ok(Client::in_process(&self.model))
@@ -162,11 +152,6 @@ impl Bench {
         Ok(began.elapsed())
     }
 
-    /// The directory of a server.
-    fn dir_of(&self, way: Way) -> anyhow::Result<AbsPath> {
-        Ok(AbsPath::new(self.dir.path().join(way.name()))?)
-    }
-
     /// That a server has ended is the cause of what failed.
     fn explain(&mut self, error: anyhow::Error) -> anyhow::Error {
         let ended = self.servers.values_mut().find_map(|server| server.usage().err());
@@ -179,6 +164,14 @@ impl Bench {
         };
         self.servers.iter_mut().map(row).collect()
     }
+}
+
+/// The directory of the server of a way. Nobody but that server makes it, so that none is left when this process is ended. Its
+/// name is short, for the path of a socket is.
+fn dir_of(way: Way) -> anyhow::Result<AbsPath> {
+    let name = format!("sysbox-{}-{}", std::process::id(), way.name());
+    let dir = std::path::absolute(std::env::temp_dir().join(name)).context("TMPDIR is no directory")?;
+    Ok(AbsPath::new(dir)?)
 }
 
 /// A backend that has nothing yet, and ids for 1,024 containers.

@@ -1,15 +1,15 @@
 //! `sysbox check`: whether this host can run system containers, and what would mend it.
 
-use std::{path::Path, process::ExitCode, time::Duration};
+mod daemons;
+
+use std::{path::Path, process::ExitCode};
 
 use serde::Serialize;
 use sysbox::{
-    AbsPath, Backend, BackendUrl, HostPort,
-    blocking::wait,
+    AbsPath, BackendUrl, HostPort,
     embedded::{SubidOrigin, SubidPool},
     host::{Feature, Support},
     host_check::{HostCheckError, HostFacts, KernelCheck, required_kernel, verdict},
-    transport::dial,
 };
 
 use crate::{
@@ -49,7 +49,7 @@ pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
     rows.extend(features(&*wiring.host, &wiring.data_root)?);
     rows.extend(match wiring.url() {
         BackendUrl::Embedded { .. } => ids(&wiring)?,
-        BackendUrl::Grpc { dir } | BackendUrl::Tarpc { dir } => daemons(dir)?,
+        BackendUrl::Grpc { .. } | BackendUrl::Tarpc { .. } => daemons::rows(&wiring)?,
     });
     if args.json {
         render::json(&rows)?;
@@ -172,25 +172,6 @@ fn ids(wiring: &Wiring) -> anyhow::Result<Vec<Row>> {
             vec![broken("ids for containers", &error.into(), mend)]
         }
     })
-}
-
-/// Whether daemons listen.
-fn daemons(dir: &AbsPath) -> anyhow::Result<Vec<Row>> {
-    let row = |(what, socket): (&str, &str)| {
-        let socket = AbsPath::new(dir.as_path().join(socket))?;
-        let outcome = wait(async { dial(&socket, Duration::ZERO).await });
-        Ok(Row {
-            what: what.to_owned(),
-            found: outcome.as_ref().map_or_else(|error| render::chain(error), |_| "listens".to_owned()),
-            needed: "a daemon that listens".to_owned(),
-            verdict: if outcome.is_ok() { Verdict::Ok } else { Verdict::Fail },
-            mend: outcome.err().map(|_| {
-                "start it: sysbox serve (sysbox-serve.service), or Sysbox's own: systemctl start sysbox"
-                    .to_owned()
-            }),
-        })
-    };
-    [("manager", Backend::MGR_SOCKET), ("sysbox-fs", Backend::FS_SOCKET)].into_iter().map(row).collect()
 }
 
 fn pool_row(what: &str, pool: &SubidPool) -> Row {

@@ -32,22 +32,36 @@ pub(crate) fn run(args: &DeleteArgs) -> anyhow::Result<ExitCode> {
     require_root()?;
     let wiring = Wiring::new(&args.wiring)?;
     match claim(&wiring, &args.id, args.force)? {
-        Some(claim) => delete(&wiring, claim, args.force)?,
-        None => forget(&wiring, &args.id, args.force)?,
+        Found::Claimed(claim) => delete(&wiring, claim, args.force)?,
+        // A container that was made with another backend may be known to this one by its name.
+        Found::CleanedUp => {}
+        Found::Nothing => forget(&wiring, &args.id, args.force)?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
+/// What there is of a container.
+enum Found {
+    /// A directory, that nobody else works on now.
+    Claimed(Claim),
+    /// There was one, and its runtime has cleaned up.
+    CleanedUp,
+    /// There is none.
+    Nothing,
+}
+
 /// Claims the container, with force from a runtime that is alive: its container is ended, and it cleans up itself.
-fn claim(wiring: &Wiring, id: &ContainerId, force: bool) -> anyhow::Result<Option<Claim>> {
+fn claim(wiring: &Wiring, id: &ContainerId, force: bool) -> anyhow::Result<Found> {
     let deadline = Instant::now() + PATIENCE;
+    let mut was_in_use = false;
     loop {
         match wiring.containers.claim_existing(id) {
-            Err(ClaimError::InUse { .. }) if !force => {
-                bail!("container {id} is running; end it: sysbox delete --force {id}")
+            Err(ClaimError::InUse { delete, .. }) if !force => {
+                bail!("container {id} is running; end it: {delete}")
             }
-            Err(ClaimError::InUse { .. }) if Instant::now() < deadline => {}
-            outcome => return Ok(outcome?),
+            Err(ClaimError::InUse { .. }) if Instant::now() < deadline => was_in_use = true,
+            Ok(None) if was_in_use => return Ok(Found::CleanedUp),
+            outcome => return Ok(outcome?.map_or(Found::Nothing, Found::Claimed)),
         }
         // A runtime that has no record yet, or whose container has no process yet, will have.
         if let Ok(Some(record)) = wiring.containers.record(id) {
@@ -66,11 +80,12 @@ fn delete(wiring: &Wiring, claim: Claim, force: bool) -> anyhow::Result<()> {
         Err(error) if force => return without_record(wiring, claim, error),
         Err(error) => {
             return Err(error)
-                .with_context(|| format!("container {id} is not known well; sysbox delete --force {id}"));
+                .with_context(|| format!("container {id} is not known well; {}", claim.delete_by_force()));
         }
     };
     if record.status() == Status::Orphaned && !force {
-        bail!("container {id} is still running, its runtime has died; end it: sysbox delete --force {id}");
+        let delete = claim.delete_by_force();
+        bail!("container {id} is still running, its runtime has died; end it: {delete}");
     }
     let backend = backend_of(&record, wiring)?;
     let mut sysbox = Sysbox::new(id, backend.ports());

@@ -1,6 +1,10 @@
 //! The life of one container in the foreground: claimed, prepared, created, started, waited for, cleaned up.
 
-use std::{io, process::ExitCode, time::SystemTime};
+use std::{
+    io,
+    process::ExitCode,
+    time::{Duration, SystemTime},
+};
 
 use anyhow::{Context, bail};
 use sysbox::{
@@ -10,6 +14,7 @@ use sysbox::{
     session::Ports,
     shift::Policy,
     syscont,
+    transport::{ClientOptions, dial},
 };
 
 use crate::{
@@ -84,17 +89,26 @@ pub(crate) fn execute(
     }
 }
 
-/// Opens the backend that a container was made with, for cleaning up after it.
+/// Opens the backend that a container was made with, for cleaning up after it. A daemon that is not there may be starting: it is
+/// waited for here, once, and not by each of the calls.
 pub(crate) fn backend_of(record: &Record, wiring: &Wiring) -> anyhow::Result<Backend> {
     let url: BackendUrl = record.backend.parse().context("the record names no backend")?;
-    wiring.open_url(&url)
+    let mut client = ClientOptions::default();
+    if let Some(dir) = url.socket_dir() {
+        let socket = AbsPath::new(dir.as_path().join(Backend::MGR_SOCKET))?;
+        if let Err(error) = wait(async { dial(&socket, client.patience).await.map(drop) }) {
+            tracing::debug!(%error, "the calls will tell");
+        }
+        client.patience = Duration::ZERO;
+    }
+    wiring.open_with(&url, client)
 }
 
 /// Claims the container; what a process that died left of it is cleaned up first.
 fn claim(job: &Job<'_>, timings: &mut Timings) -> anyhow::Result<Claim> {
     let containers = &job.wiring.containers;
     let claim = containers.claim(job.id)?;
-    let record = claim.record().with_context(|| format!("clean up first: sysbox delete --force {}", job.id));
+    let record = claim.record().with_context(|| format!("clean up first: {}", claim.delete_by_force()));
     let Some(leftover) = record? else { return Ok(claim) };
     tracing::warn!(id = %job.id, "cleaning up after a container of this name whose runtime has died");
     let backend = backend_of(&leftover, job.wiring)?;
@@ -137,8 +151,15 @@ fn register(sysbox: &mut Sysbox, bundle: &Bundle) -> anyhow::Result<()> {
     let may_be_known = error.port_error().is_some_and(may_have_been_carried_out);
     // The fs daemon was not told of it yet.
     sysbox.fs = Fs::new(sysbox.id().clone(), None, None);
-    let undo = || if may_be_known { Ok(wait(sysbox.purge())?) } else { Ok(()) };
-    Err(give_up(error.into(), undo))
+    let mut undo = || if may_be_known { Ok(wait(sysbox.purge())?) } else { Ok(()) };
+    let told = error.port_error().map(|error| error.message.clone());
+    match undo() {
+        // A daemon that cannot be talked to for the same reason has taken nothing either, as far as can be known.
+        Err(further) if !told.is_some_and(|told| format!("{further:#}").contains(&told)) => {
+            Err(give_up(error.into(), || Err(further)))
+        }
+        _ => Err(error.into()),
+    }
 }
 
 /// Whether a registration that failed may have been taken. An answer says that it was not, also `Unknown`, by which sysbox-mgr

@@ -18,7 +18,7 @@ use std::{
 };
 
 use rustix::fs::{FlockOperation, fcntl_lock};
-use sysbox::{AbsPath, ContainerId};
+use sysbox::{AbsPath, Backend, ContainerId};
 
 use super::{ProcessId, Record};
 
@@ -54,10 +54,8 @@ pub(crate) struct Claim {
 /// A container cannot be worked on.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ClaimError {
-    #[error(
-        "container {id} is in use by another process; choose another name, or end it: sysbox delete --force {id}"
-    )]
-    InUse { id: ContainerId },
+    #[error("container {id} is in use by another process; choose another name, or end it: {delete}")]
+    InUse { id: ContainerId, delete: String },
     #[error(
         "container id has {len} characters; a directory is named after it, and that takes at most {NAME_MAX}"
     )]
@@ -184,6 +182,11 @@ impl Claim {
         self.dir.as_path().join("bundle")
     }
 
+    /// The command that deletes it by force, to be shown.
+    pub(crate) fn delete_by_force(&self) -> String {
+        delete_by_force(self.dir.as_path(), &self.id)
+    }
+
     /// The record, if it was written.
     pub(crate) fn record(&self) -> Result<Option<Record>, ClaimError> {
         read_record(self.dir.as_path())
@@ -222,6 +225,13 @@ impl Claim {
     }
 }
 
+/// The command that deletes the container of a directory. It names the data root unless that is where it is looked for anyway.
+fn delete_by_force(dir: &Path, id: &ContainerId) -> String {
+    let data_root = dir.ancestors().nth(2).filter(|root| *root != Path::new(Backend::DEFAULT_DATA_ROOT));
+    let named = data_root.map(|root| format!("--data-root {} ", root.display())).unwrap_or_default();
+    format!("sysbox delete --force {named}{id}")
+}
+
 /// Locks a directory; `None` if it vanished meanwhile, so that the caller looks again.
 fn lock(id: &ContainerId, dir: &Path) -> Result<Option<Claim>, ClaimError> {
     let path = dir.join(LOCK);
@@ -234,7 +244,7 @@ fn lock(id: &ContainerId, dir: &Path) -> Result<Option<Claim>, ClaimError> {
     match fcntl_lock(file.as_fd(), FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => {}
         Err(rustix::io::Errno::ACCESS | rustix::io::Errno::AGAIN) => {
-            return Err(ClaimError::InUse { id: id.clone() });
+            return Err(ClaimError::InUse { id: id.clone(), delete: delete_by_force(dir, id) });
         }
         Err(e) => return Err(io_error("lock", &path, e.into())),
     }
@@ -270,4 +280,17 @@ fn read_record(dir: &Path) -> Result<Option<Record>, ClaimError> {
 
 fn io_error(operation: &'static str, path: &Path, source: io::Error) -> ClaimError {
     ClaimError::Io { operation, path: path.to_owned(), source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_that_deletes_names_the_data_root_where_it_is_not_the_default() {
+        let id: ContainerId = "c1".parse().expect("valid");
+        let command = |root: &str| delete_by_force(&Path::new(root).join("containers/c1"), &id);
+        assert_eq!(command("/srv/data"), "sysbox delete --force --data-root /srv/data c1");
+        assert_eq!(command(Backend::DEFAULT_DATA_ROOT), "sysbox delete --force c1");
+    }
 }

@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 use libcontainer::container::Container;
-use sysbox::{AbsPath, ContainerId, Sysbox, blocking::wait};
+use sysbox::{AbsPath, Sysbox, blocking::wait};
 
 use super::{orphans, rootfs};
 use crate::{
@@ -23,10 +23,11 @@ pub(crate) fn clean_up(
     timings: &mut Timings,
 ) -> anyhow::Result<()> {
     let id = claim.id.clone();
+    let undone = undone(&claim);
     let (cgroup, topmost) = record.cgroups()?;
     if record.cgroups_claimed {
         let end = || orphans::end(record.mount_namespace).and_then(|()| cgroup.kill());
-        timings.step("end processes", end).with_context(|| undone(&id))?;
+        timings.step("end processes", end).with_context(|| undone.clone())?;
     }
     let mut failures = Vec::new();
     let mut step = |name, work: &mut dyn FnMut() -> anyhow::Result<()>| {
@@ -56,11 +57,11 @@ pub(crate) fn clean_up(
     for further in failures {
         tracing::error!(%id, error = format!("{further:#}"), "cleaning up failed further");
     }
-    Err(first).with_context(|| undone(&id))
+    Err(first).context(undone)
 }
 
-fn undone(id: &ContainerId) -> String {
-    format!("container {id} was not cleaned up; mend the cause, then: sysbox delete --force {id}")
+fn undone(claim: &Claim) -> String {
+    format!("container {} was not cleaned up; mend the cause, then: {}", claim.id, claim.delete_by_force())
 }
 
 /// Lets libcontainer forget the container, so that its poststop hooks run.

@@ -12,6 +12,7 @@ pub(super) static CASES: &[Case] = &[
     case!("mgr::clone", each_container_has_a_clone_of_its_own, [Mgr, CloneRootfs]),
     case!("mgr::clone", the_owners_in_a_clone_are_shifted_and_back_any_number_of_times, [Mgr, CloneRootfs]),
     case!("mgr::clone", a_rootfs_that_was_not_cloned_is_not_shifted, [Mgr, CloneRootfs]),
+    case!("mgr::clone", owners_that_are_shifted_are_not_shifted_again, [Mgr, CloneRootfs]),
     case!("mgr::clone", owners_that_were_not_shifted_are_not_shifted_back, [Mgr, CloneRootfs]),
     case!("mgr::clone", a_removed_container_has_no_clone, [Mgr, CloneRootfs, Remove]),
 ];
@@ -47,6 +48,17 @@ async fn a_rootfs_that_was_not_cloned_is_not_shifted(world: &mut World) -> Outco
     refused("a shift of no clone", answer, ErrorKind::FailedPrecondition)?;
     let answer = mgr.revert_cloned_rootfs_chown(&request.id).await;
     refused("a shift back of no clone", answer, ErrorKind::FailedPrecondition)?;
+    Ok(())
+}
+
+async fn owners_that_are_shifted_are_not_shifted_again(world: &mut World) -> Outcome {
+    let (mgr, request) = (world.mgr()?, world.registration("c")?);
+    mgr.register(&request).await?;
+    mgr.clone_rootfs(&request.id).await?;
+    mgr.chown_cloned_rootfs(&request.id, offsets()).await?;
+    let answer = mgr.chown_cloned_rootfs(&request.id, offsets()).await;
+    refused("a second shift", answer, ErrorKind::FailedPrecondition)?;
+    mgr.revert_cloned_rootfs_chown(&request.id).await?;
     Ok(())
 }
 

@@ -16,7 +16,6 @@ pub(super) static CASES: &[Case] = &[
     case!("mgr::errors", a_container_that_is_not_known_cannot_be_removed, [Mgr, Remove]),
     case!("mgr::errors", a_rootfs_of_a_container_that_is_not_known_is_not_found, [Mgr, CloneRootfs]),
     case!("mgr::errors", a_refusal_names_the_call_and_the_container, [Mgr]),
-    case!("mgr::errors", a_refusal_is_not_to_be_tried_again, [Mgr]),
     case!("fs::errors", a_container_that_is_not_known_to_the_fs_daemon_is_not_found, [Fs]),
     case!("fs::errors", a_refusal_of_the_fs_daemon_names_the_call_and_the_container, [Fs]),
 ];
@@ -70,12 +69,6 @@ async fn a_refusal_names_the_call_and_the_container(world: &mut World) -> Outcom
     names("some-9", Operation::Pause, state, mgr.pause(id).await)?;
     names("some-9", Operation::Unregister, state, mgr.unregister(id).await)?;
     names("some-9", Operation::Update, state, mgr.update(&shifted(id, ShiftType::NoShift)).await)
-}
-
-async fn a_refusal_is_not_to_be_tried_again(world: &mut World) -> Outcome {
-    let (mgr, id) = (world.mgr()?, container("nobody"));
-    let error = refused("a pause", mgr.pause(&id).await, ErrorKind::NotFound)?;
-    same("it may succeed when tried again", &error.is_retryable(), &false)
 }
 
 async fn a_container_that_is_not_known_to_the_fs_daemon_is_not_found(world: &mut World) -> Outcome {

@@ -16,7 +16,7 @@ pub(super) const USUAL: u32 = 65_536;
 pub(super) async fn start(mgr: &dyn MgrPort, request: &Registration) -> Result<Subids, Broken> {
     mgr.register(request).await?;
     let subids = mgr.alloc_subids(&usual_ids_of(&request.id)).await?;
-    mgr.update(&running(&request.id, subids)).await?;
+    mgr.update(&running(&request.id, subids)?).await?;
     Ok(subids)
 }
 
@@ -33,15 +33,12 @@ pub(super) async fn end(mgr: &dyn MgrPort, id: &ContainerId) -> Result<(), PortE
 }
 
 /// What a runtime tells of a container that runs in namespaces of its own with these ids.
-pub(super) fn running(id: &ContainerId, subids: Subids) -> Update {
-    Update {
-        id: id.clone(),
-        userns: None,
-        netns: None,
-        uid_mappings: mappings(subids.uid.0, USUAL),
-        gid_mappings: mappings(subids.gid.0, USUAL),
-        rootfs_shift: ShiftType::Chown,
-    }
+///
+/// Fails where there are not so many ids from the first on.
+pub(super) fn running(id: &ContainerId, subids: Subids) -> Result<Update, Broken> {
+    let nothing = shifted(id, ShiftType::Chown);
+    let (uid_mappings, gid_mappings) = (all_from(subids.uid.0, USUAL)?, all_from(subids.gid.0, USUAL)?);
+    Ok(Update { uid_mappings, gid_mappings, ..nothing })
 }
 
 /// Tells nothing of a container but a shift.
@@ -63,8 +60,14 @@ pub(super) fn ids(id: &ContainerId, size: u32) -> SubidRequest {
     SubidRequest { id: id.clone(), size: NonZeroU32::new(size).expect("not 0") }
 }
 
+/// One extent from container id 0 on, of ids that a backend gave.
+pub(super) fn all_from(first: u32, size: u32) -> Result<IdMappings, Broken> {
+    let mappings = IdRange::new(first, size).and_then(IdMappings::single);
+    mappings.map_err(|invalid| Broken::new(format!("no {size} ids can be given from {first} on: {invalid}")))
+}
+
 /// One extent from container id 0 on.
-#[expect(clippy::expect_used, reason = "within the ids that a backend gives, or literals")]
+#[expect(clippy::expect_used, reason = "the suite's own ids, all literals")]
 pub(super) fn mappings(host: u32, size: u32) -> IdMappings {
     IdRange::new(host, size).and_then(IdMappings::single).expect("a valid extent")
 }

@@ -1,10 +1,10 @@
 //! Making containers known.
 
-use sysbox_core::{ContainerId, ErrorKind, IdMappings, Registration, ShiftType};
+use sysbox_core::{ContainerId, ErrorKind, IdMapping, IdMappings, Registration, ShiftType};
 
 use super::life::{end, mappings, path, running, shifted, start, try_start};
 use crate::{
-    Case, Outcome, World,
+    Broken, Case, Outcome, World,
     case::{case, refused, same},
     world::{any_path, container, longest_id, longest_path},
 };
@@ -19,7 +19,9 @@ pub(super) static CASES: &[Case] = &[
     case!("mgr::register", a_restarted_container_is_told_its_shift, [Mgr]),
     case!("mgr::register", mappings_of_a_spec_are_kept_for_a_restart, [Mgr]),
     case!("mgr::register", a_container_without_mappings_is_told_none_after_a_restart, [Mgr]),
+    case!("mgr::register", mappings_that_a_restart_names_are_taken_instead_of_the_earlier, [Mgr]),
     case!("mgr::register", mappings_to_the_hosts_root_are_refused, [Mgr]),
+    case!("mgr::register", mappings_to_the_hosts_root_are_refused_whichever_extent_it_is_in, [Mgr]),
     case!("mgr::register", a_namespace_to_join_must_be_there, [Mgr]),
     case!("mgr::register", a_refused_container_is_not_known, [Mgr]),
     case!("mgr::register", the_longest_id_names_a_container, [Mgr]),
@@ -58,11 +60,11 @@ async fn a_paused_container_cannot_be_registered_again(world: &mut World) -> Out
 async fn a_refused_second_registration_changes_nothing(world: &mut World) -> Outcome {
     let (mgr, request) = (world.mgr()?, world.registration("c")?);
     start(&*mgr, &request).await?;
-    let again = Registration { uid_mappings: mappings(3_000_000_000, 7), ..request.clone() };
+    let again = Registration { uid_mappings: mappings(2_000_000_000, 7), ..request.clone() };
     refused("a second registration", mgr.register(&again).await, ErrorKind::AlreadyExists)?;
     mgr.unregister(&request.id).await?;
     let config = mgr.register(&request).await?;
-    same("an id of the second registration", &config.uid_mappings.to_container(3_000_000_000), &None)?;
+    same("an id of the second registration", &config.uid_mappings.to_container(2_000_000_000), &None)?;
     same("the earlier shift", &config.rootfs_shift, &ShiftType::Chown)
 }
 
@@ -82,7 +84,7 @@ async fn a_restarted_container_is_told_its_mappings(world: &mut World) -> Outcom
     let subids = start(&*mgr, &request).await?;
     mgr.unregister(&request.id).await?;
     let config = mgr.register(&request).await?;
-    let told = running(&request.id, subids);
+    let told = running(&request.id, subids)?;
     same("user id mappings", &config.uid_mappings, &told.uid_mappings)?;
     same("group id mappings", &config.gid_mappings, &told.gid_mappings)
 }
@@ -100,7 +102,7 @@ async fn a_restarted_container_is_told_its_shift(world: &mut World) -> Outcome {
 
 async fn mappings_of_a_spec_are_kept_for_a_restart(world: &mut World) -> Outcome {
     let (mgr, plain) = (world.mgr()?, world.registration("c")?);
-    let (uid_mappings, gid_mappings) = (mappings(3_000_000_000, 70_000), mappings(3_100_000_000, 80_000));
+    let (uid_mappings, gid_mappings) = (mappings(2_000_000_000, 70_000), mappings(2_090_000_000, 80_000));
     let named = Registration {
         uid_mappings: uid_mappings.clone(),
         gid_mappings: gid_mappings.clone(),
@@ -122,11 +124,42 @@ async fn a_container_without_mappings_is_told_none_after_a_restart(world: &mut W
     same("the user namespace to join", &config.userns, &None)
 }
 
+async fn mappings_that_a_restart_names_are_taken_instead_of_the_earlier(world: &mut World) -> Outcome {
+    let (mgr, plain) = (world.mgr()?, world.registration("c")?);
+    let named = |first: u32| Registration {
+        uid_mappings: mappings(first, 70_000),
+        gid_mappings: mappings(first + 1_000_000, 80_000),
+        ..plain.clone()
+    };
+    let (earlier, later) = (named(2_000_000_000), named(2_050_000_000));
+    mgr.register(&earlier).await?;
+    mgr.unregister(&plain.id).await?;
+    mgr.register(&later).await?;
+    mgr.unregister(&plain.id).await?;
+    let config = mgr.register(&plain).await?;
+    same("user id mappings", &config.uid_mappings, &later.uid_mappings)?;
+    same("group id mappings", &config.gid_mappings, &later.gid_mappings)
+}
+
 async fn mappings_to_the_hosts_root_are_refused(world: &mut World) -> Outcome {
     let (mgr, plain) = (world.mgr()?, world.registration("c")?);
     let users = Registration { uid_mappings: mappings(0, 10), ..plain.clone() };
     refused("user 0 of the host", mgr.register(&users).await, ErrorKind::InvalidArgument)?;
     let groups = Registration { gid_mappings: mappings(0, 10), ..plain };
+    refused("group 0 of the host", mgr.register(&groups).await, ErrorKind::InvalidArgument)?;
+    Ok(())
+}
+
+async fn mappings_to_the_hosts_root_are_refused_whichever_extent_it_is_in(world: &mut World) -> Outcome {
+    let (mgr, plain) = (world.mgr()?, world.registration("c")?);
+    let extents = [IdMapping::new(0, 2_000_000_000, 10), IdMapping::new(10, 0, 1)];
+    let extents: Vec<_> = extents.into_iter().flatten().collect();
+    let no_mappings = |invalid| Broken::new(format!("two extents are no mappings: {invalid}"));
+    let to_root = IdMappings::new(extents).map_err(no_mappings)?;
+    same("how many extents there are", &to_root.as_slice().len(), &2)?;
+    let users = Registration { uid_mappings: to_root.clone(), ..plain.clone() };
+    refused("user 0 of the host", mgr.register(&users).await, ErrorKind::InvalidArgument)?;
+    let groups = Registration { gid_mappings: to_root, ..plain };
     refused("group 0 of the host", mgr.register(&groups).await, ErrorKind::InvalidArgument)?;
     Ok(())
 }

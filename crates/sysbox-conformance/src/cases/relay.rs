@@ -305,11 +305,11 @@ fn names<T: std::fmt::Debug>(operation: Operation, answer: Result<T, PortError>)
 async fn a_call_that_takes_long_keeps_no_other_waiting(world: &mut World) -> Outcome {
     let script = before(world, Answers { held: Some(Operation::Pause), ..Answers::empty() }).await?;
     let (mgr, id) = (world.mgr()?, container("c"));
-    let slow = tokio::spawn({
+    let mut slow = tokio::spawn({
         let (mgr, id) = (mgr.clone(), id.clone());
         async move { mgr.pause(&id).await }
     });
-    script.held().await;
+    script.held(&mut slow).await?;
     mgr.resume(&id).await?;
     mgr.unregister(&id).await?;
     same("the slow call is answered", &slow.is_finished(), &false)?;
@@ -322,15 +322,17 @@ async fn a_caller_that_goes_away_leaves_the_others_served(world: &mut World) -> 
     let script = before(world, Answers { held: Some(Operation::Pause), ..Answers::empty() }).await?;
     let (mgr, id) = (world.mgr()?, container("c"));
     for _ in 0..3 {
-        let caller = tokio::spawn({
+        let mut caller = tokio::spawn({
             let (mgr, id) = (mgr.clone(), id.clone());
             async move { mgr.pause(&id).await }
         });
-        script.held().await;
+        script.held(&mut caller).await?;
         caller.abort();
         let ended = caller.await;
         same("the caller went away", &ended.is_err_and(|error| error.is_cancelled()), &true)?;
         mgr.resume(&id).await?;
     }
+    // Where the calls were carried on, an end of the backend would wait for them.
+    script.release();
     Ok(())
 }

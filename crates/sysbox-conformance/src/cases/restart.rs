@@ -77,7 +77,7 @@ async fn a_container_keeps_its_ids_from_others(world: &mut World) -> Outcome {
 
 async fn mappings_and_shift_are_kept(world: &mut World) -> Outcome {
     let request = world.registration("c")?;
-    let update = running(&request.id, start(&*world.mgr()?, &request).await?);
+    let update = running(&request.id, start(&*world.mgr()?, &request).await?)?;
     world.restart().await?;
     world.mgr()?.unregister(&request.id).await?;
     world.restart().await?;

@@ -1,6 +1,11 @@
 //! A backend that answers what it is told to and remembers what it was asked: what stands behind a relay.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    future::poll_fn,
+    pin::{Pin, pin},
+    sync::{Arc, Mutex, PoisonError},
+    task::Poll,
+};
 
 use async_trait::async_trait;
 use std::fmt::Debug;
@@ -9,39 +14,42 @@ use sysbox_core::{
     HostGid, HostUid, IdOffsets, MgrPort, Mount, MountRequests, MountsToPrepare, Operation, PortError,
     Registration, ShiftfsMark, ShiftfsMarks, SubidRequest, Subids, Update, session::Ports,
 };
-use tokio::sync::Notify;
+use tokio::{
+    sync::{Notify, Semaphore},
+    task::JoinHandle,
+};
 
 use super::life::path;
-use crate::{Outcome, case::same};
+use crate::{Broken, Outcome, case::same};
 
 /// What a [`Script`] answers.
 #[derive(Clone, Debug)]
-pub(super) struct Answers {
-    pub(super) config: ContainerConfig,
-    pub(super) subids: Subids,
-    pub(super) mounts: Vec<Mount>,
-    pub(super) marks: Vec<ShiftfsMark>,
-    pub(super) entries: Vec<FsEntry>,
+pub(crate) struct Answers {
+    pub(crate) config: ContainerConfig,
+    pub(crate) subids: Subids,
+    pub(crate) mounts: Vec<Mount>,
+    pub(crate) marks: Vec<ShiftfsMark>,
+    pub(crate) entries: Vec<FsEntry>,
     /// That of the cloned rootfs, and that of the mount point.
-    pub(super) path: AbsPath,
+    pub(crate) path: AbsPath,
     /// Where set, every call fails like that.
-    pub(super) failure: Option<Failure>,
+    pub(crate) failure: Option<Failure>,
     /// A call that is answered when [`Script::release`] says so.
-    pub(super) held: Option<Operation>,
+    pub(crate) held: Option<Operation>,
 }
 
 /// A failure of any call.
 #[derive(Clone, Debug)]
-pub(super) struct Failure {
-    pub(super) kind: ErrorKind,
-    pub(super) message: String,
+pub(crate) struct Failure {
+    pub(crate) kind: ErrorKind,
+    pub(crate) message: String,
     /// The texts of its causes, the nearest first.
-    pub(super) causes: Vec<String>,
+    pub(crate) causes: Vec<String>,
 }
 
 impl Answers {
     /// Nothing wherever nothing can be answered.
-    pub(super) fn empty() -> Self {
+    pub(crate) fn empty() -> Self {
         Self {
             config: ContainerConfig {
                 alias_dns: false,
@@ -62,38 +70,47 @@ impl Answers {
 
 /// The backend.
 #[derive(Debug)]
-pub(super) struct Script {
+pub(crate) struct Script {
     answers: Answers,
     heard: Mutex<Vec<String>>,
     arrived: Notify,
-    released: Notify,
+    /// Closed when calls that are held may be answered.
+    released: Semaphore,
 }
 
 impl Script {
-    pub(super) fn new(answers: Answers) -> Arc<Self> {
+    pub(crate) fn new(answers: Answers) -> Arc<Self> {
         let heard = Mutex::default();
-        Arc::new(Self { answers, heard, arrived: Notify::new(), released: Notify::new() })
+        Arc::new(Self { answers, heard, arrived: Notify::new(), released: Semaphore::new(0) })
     }
 
-    pub(super) fn ports(self: &Arc<Self>) -> Ports {
+    pub(crate) fn ports(self: &Arc<Self>) -> Ports {
         Ports { mgr: Some(self.clone()), fs: Some(self.clone()), seccomp: None }
     }
 
     /// Requires that this call was heard since the last time, and no other. Requests are compared by what `Debug` shows of
     /// them, which is all.
-    pub(super) fn heard(&self, operation: Operation, request: &impl Debug) -> Outcome {
+    pub(crate) fn heard(&self, operation: Operation, request: &impl Debug) -> Outcome {
         let heard = std::mem::take(&mut *self.heard.lock().unwrap_or_else(PoisonError::into_inner));
         same("what arrived", &heard, &vec![shown(operation, request)])
     }
 
-    /// Waits until the call that is held has arrived.
-    pub(super) async fn held(&self) {
-        self.arrived.notified().await;
+    /// Waits until the call that a task makes has arrived and is held. That the task ends before is a failure.
+    pub(crate) async fn held<T: Debug>(&self, caller: &mut JoinHandle<T>) -> Outcome {
+        let mut arrived = pin!(self.arrived.notified());
+        poll_fn(|context| {
+            if arrived.as_mut().poll(context).is_ready() {
+                return Poll::Ready(Ok(()));
+            }
+            let ended = Pin::new(&mut *caller).poll(context);
+            ended.map(|ended| Err(Broken::new(format!("a call was answered that did not arrive: {ended:?}"))))
+        })
+        .await
     }
 
-    /// Lets the call that is held be answered.
-    pub(super) fn release(&self) {
-        self.released.notify_one();
+    /// Lets calls that are held be answered, now and from now on.
+    pub(crate) fn release(&self) {
+        self.released.close();
     }
 
     async fn answer<T>(
@@ -105,7 +122,8 @@ impl Script {
         self.heard.lock().unwrap_or_else(PoisonError::into_inner).push(shown(operation, request));
         if self.answers.held == Some(operation) {
             self.arrived.notify_one();
-            self.released.notified().await;
+            // Nothing is ever given out: it waits until there is an end to waiting.
+            let _closed = self.released.acquire().await;
         }
         match &self.answers.failure {
             None => Ok(answer(&self.answers)),

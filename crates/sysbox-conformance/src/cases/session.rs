@@ -35,7 +35,7 @@ async fn bring_up(mut sysbox: Sysbox, request: &Registration, steps: usize) -> R
     }
     if steps > 2 {
         let subids = sysbox.mgr.req_subid(usual_ids_of(&request.id).size).await?;
-        let told = running(&request.id, subids);
+        let told = running(&request.id, subids)?;
         sysbox.mgr.update(None, None, told.uid_mappings, told.gid_mappings, told.rootfs_shift).await?;
     }
     if steps > 3 {
@@ -145,6 +145,6 @@ async fn a_restarted_container_goes_on_with_its_ids(world: &mut World) -> Outcom
     sysbox.teardown().await?;
     let sysbox = bring_up(Sysbox::new(container("c"), ports), &request, 4).await?;
     let config = sysbox.mgr.config();
-    same("user id mappings", &config.uid_mappings, &running(&request.id, first).uid_mappings)?;
+    same("user id mappings", &config.uid_mappings, &running(&request.id, first)?.uid_mappings)?;
     same("ids", &sysbox.mgr.req_subid(usual_ids_of(&request.id).size).await?, &first)
 }

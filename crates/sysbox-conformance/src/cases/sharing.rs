@@ -18,6 +18,7 @@ pub(super) static CASES: &[Case] = &[
     case!("mgr::sharing", a_container_that_gives_another_user_namespace_shares_nothing, [Mgr]),
     case!("mgr::sharing", containers_that_join_the_same_user_namespace_share_its_ids, [Mgr]),
     case!("mgr::sharing", a_user_namespace_told_by_an_update_counts_too, [Mgr]),
+    case!("mgr::sharing", namespaces_that_are_known_stay, [Mgr]),
     case!("mgr::sharing", shared_ids_are_of_one_size, [Mgr]),
     case!("mgr::sharing", a_stopped_container_shares_with_nobody, [Mgr]),
     case!("mgr::sharing", a_container_whose_namespace_is_gone_shares_with_nobody, [Mgr]),
@@ -55,7 +56,7 @@ async fn a_container_in_the_same_network_namespace_is_told_the_firsts_user_names
     world: &mut World,
 ) -> Outcome {
     let (mgr, one, second) = (world.mgr()?, First::new(world)?, joining(world, "second")?);
-    let update = running(&one.request.id, first(&*mgr, &one).await?);
+    let update = running(&one.request.id, first(&*mgr, &one).await?)?;
     let config = mgr.register(&second).await?;
     same("the user namespace to join", &config.userns, &one.namespaces.userns)?;
     same("user id mappings", &config.uid_mappings, &update.uid_mappings)?;
@@ -72,7 +73,7 @@ async fn a_network_namespace_joined_at_registration_counts_too(world: &mut World
     let (mgr, one, second) = (world.mgr()?, joining(world, "one")?, joining(world, "second")?);
     let ids = start(&*mgr, &one).await?;
     let config = mgr.register(&second).await?;
-    same("user id mappings", &config.uid_mappings, &running(&one.id, ids).uid_mappings)?;
+    same("user id mappings", &config.uid_mappings, &running(&one.id, ids)?.uid_mappings)?;
     same("shared ids", &mgr.alloc_subids(&usual_ids_of(&second.id)).await?, &ids)
 }
 
@@ -112,7 +113,7 @@ async fn containers_that_join_the_same_user_namespace_share_its_ids(world: &mut 
         .map(|plain| Registration { userns: userns.clone(), ..plain });
     let ids = start(&*mgr, &one).await?;
     let config = mgr.register(&other).await?;
-    same("user id mappings", &config.uid_mappings, &running(&one.id, ids).uid_mappings)?;
+    same("user id mappings", &config.uid_mappings, &running(&one.id, ids)?.uid_mappings)?;
     same("shared ids", &mgr.alloc_subids(&usual_ids_of(&other.id)).await?, &ids)
 }
 
@@ -121,6 +122,17 @@ async fn a_user_namespace_told_by_an_update_counts_too(world: &mut World) -> Out
     let ids = first(&*mgr, &one).await?;
     let other = Registration { userns: Some(world.userns(0)?), ..world.registration("other")? };
     same("shared ids", &try_start(&*mgr, &other).await?, &ids)
+}
+
+async fn namespaces_that_are_known_stay(world: &mut World) -> Outcome {
+    let (mgr, one, second) = (world.mgr()?, First::new(world)?, joining(world, "second")?);
+    let ids = first(&*mgr, &one).await?;
+    let (userns, netns) = (Some(world.userns(1)?), Some(world.netns(1)?));
+    let other = Registration { netns: netns.clone(), ..world.registration("other")? };
+    mgr.update(&Update { userns, netns, ..one.namespaces.clone() }).await?;
+    same("the user namespace to join", &mgr.register(&second).await?.userns, &one.namespaces.userns)?;
+    same("shared ids", &mgr.alloc_subids(&usual_ids_of(&second.id)).await?, &ids)?;
+    same("the user namespace of another network", &mgr.register(&other).await?.userns, &None)
 }
 
 async fn shared_ids_are_of_one_size(world: &mut World) -> Outcome {

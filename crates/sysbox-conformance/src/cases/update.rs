@@ -15,9 +15,10 @@ pub(super) static CASES: &[Case] = &[
     case!("mgr::update", the_same_again_changes_nothing, [Mgr]),
     case!("mgr::update", user_and_group_ids_become_known_each_by_themselves, [Mgr]),
     case!("mgr::update", as_many_extents_as_the_kernel_takes_are_kept_in_order, [Mgr]),
-    case!("mgr::update", the_greatest_ids_are_kept, [Mgr]),
+    case!("mgr::update", the_greatest_ids_are_kept, [Mgr, AnyId]),
     case!("mgr::update", a_stopped_container_cannot_be_updated, [Mgr]),
     case!("mgr::update", a_paused_container_can_be_updated, [Mgr]),
+    case!("mgr::update", a_paused_container_stays_paused_when_it_is_updated, [Mgr]),
     case!("mgr::update", mappings_to_the_hosts_root_are_refused_here_too, [Mgr]),
     case!("mgr::update", a_refused_update_changes_nothing, [Mgr]),
     case!("mgr::update", a_namespace_may_be_gone_already, [Mgr]),
@@ -36,8 +37,8 @@ async fn remembered(
 
 async fn mappings_that_are_known_stay(world: &mut World) -> Outcome {
     let (mgr, request) = (world.mgr()?, world.registration("c")?);
-    let first = running(&request.id, start(&*mgr, &request).await?);
-    let (uid_mappings, gid_mappings) = (mappings(3_000_000_000, USUAL), mappings(3_100_000_000, USUAL));
+    let first = running(&request.id, start(&*mgr, &request).await?)?;
+    let (uid_mappings, gid_mappings) = (mappings(2_000_000_000, USUAL), mappings(2_090_000_000, USUAL));
     mgr.update(&Update { uid_mappings, gid_mappings, ..first.clone() }).await?;
     let known = (first.uid_mappings, first.gid_mappings, first.rootfs_shift);
     same("what is known", &remembered(&*mgr, &request).await?, &known)
@@ -56,7 +57,7 @@ async fn the_shift_is_always_taken(world: &mut World) -> Outcome {
 
 async fn the_same_again_changes_nothing(world: &mut World) -> Outcome {
     let (mgr, request) = (world.mgr()?, world.registration("c")?);
-    let update = running(&request.id, start(&*mgr, &request).await?);
+    let update = running(&request.id, start(&*mgr, &request).await?)?;
     for _ in 0..2 {
         mgr.update(&update).await?;
     }
@@ -67,7 +68,7 @@ async fn the_same_again_changes_nothing(world: &mut World) -> Outcome {
 async fn user_and_group_ids_become_known_each_by_themselves(world: &mut World) -> Outcome {
     let (mgr, request) = (world.mgr()?, world.registration("c")?);
     mgr.register(&request).await?;
-    let (uids, gids) = (mappings(3_000_000_000, 70_000), mappings(3_100_000_000, 80_000));
+    let (uids, gids) = (mappings(2_000_000_000, 70_000), mappings(2_090_000_000, 80_000));
     let nothing = shifted(&request.id, ShiftType::Chown);
     mgr.update(&Update { gid_mappings: gids.clone(), ..nothing.clone() }).await?;
     mgr.update(&Update { uid_mappings: uids.clone(), ..nothing.clone() }).await?;
@@ -79,7 +80,7 @@ async fn as_many_extents_as_the_kernel_takes_are_kept_in_order(world: &mut World
     let (mgr, request) = (world.mgr()?, world.registration("c")?);
     mgr.register(&request).await?;
     let extents = |first| most_extents(first).ok_or_else(|| Broken::new("340 extents are no mappings"));
-    let (uids, gids) = (extents(3_000_000_000)?, extents(3_100_000_000)?);
+    let (uids, gids) = (extents(2_000_000_000)?, extents(2_090_000_000)?);
     let nothing = shifted(&request.id, ShiftType::Chown);
     mgr.update(&Update { uid_mappings: uids.clone(), gid_mappings: gids.clone(), ..nothing }).await?;
     same("what is known", &remembered(&*mgr, &request).await?, &(uids, gids, ShiftType::Chown))
@@ -122,6 +123,16 @@ async fn a_paused_container_can_be_updated(world: &mut World) -> Outcome {
     same("the shift", &remembered(&*mgr, &request).await?.2, &ShiftType::Shiftfs)
 }
 
+async fn a_paused_container_stays_paused_when_it_is_updated(world: &mut World) -> Outcome {
+    let (mgr, request) = (world.mgr()?, world.registration("c")?);
+    mgr.register(&request).await?;
+    mgr.pause(&request.id).await?;
+    mgr.update(&shifted(&request.id, ShiftType::Shiftfs)).await?;
+    refused("a second pause", mgr.pause(&request.id).await, ErrorKind::FailedPrecondition)?;
+    mgr.resume(&request.id).await?;
+    Ok(())
+}
+
 async fn mappings_to_the_hosts_root_are_refused_here_too(world: &mut World) -> Outcome {
     let (mgr, request) = (world.mgr()?, world.registration("c")?);
     mgr.register(&request).await?;
@@ -137,7 +148,7 @@ async fn a_refused_update_changes_nothing(world: &mut World) -> Outcome {
     let (mgr, request) = (world.mgr()?, world.registration("c")?);
     mgr.register(&request).await?;
     let update = shifted(&request.id, ShiftType::Chown);
-    let update = Update { uid_mappings: mappings(3_000_000_000, 9), gid_mappings: mappings(0, 9), ..update };
+    let update = Update { uid_mappings: mappings(2_000_000_000, 9), gid_mappings: mappings(0, 9), ..update };
     refused("group 0 of the host", mgr.update(&update).await, ErrorKind::InvalidArgument)?;
     let nothing = (IdMappings::default(), IdMappings::default(), ShiftType::NoShift);
     same("what is known", &remembered(&*mgr, &request).await?, &nothing)

@@ -14,7 +14,7 @@ use crate::world::{any_path, container, longest_id, longest_path};
 
 /// What the fields hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fill {
+pub(crate) enum Fill {
     /// Nothing, wherever nothing can be.
     Empty,
     /// The most of what every backend takes.
@@ -25,12 +25,15 @@ pub(super) enum Fill {
     AnyId,
 }
 
+/// The greatest id that every backend takes.
+const GREATEST_INT32: u32 = 0x7fff_ffff;
+
 impl Fill {
-    pub(super) fn id(self) -> ContainerId {
+    pub(crate) fn id(self) -> ContainerId {
         if self == Self::Empty { container("c") } else { longest_id() }
     }
 
-    pub(super) fn path(self, name: &str) -> AbsPath {
+    pub(crate) fn path(self, name: &str) -> AbsPath {
         match self {
             Self::Empty => life::path("/"),
             Self::AnyPath => any_path(name),
@@ -46,46 +49,47 @@ impl Fill {
         if self == Self::Empty { Vec::new() } else { list.into_iter().collect() }
     }
 
-    /// As many extents as the kernel takes, the last up to the greatest id.
+    /// As many extents as the kernel takes, the last up to the greatest id that may be there.
     #[expect(clippy::expect_used, reason = "extents of the suite's own, all apart")]
     fn mappings(self, first: u32) -> IdMappings {
         if self == Self::Empty {
             return IdMappings::default();
         }
         let all = most_extents(first).expect("340 extents apart");
-        let last = IdMapping::new(1_000_000, u32::MAX - 5, 5).expect("the greatest ids");
+        let greatest = if self == Self::AnyId { u32::MAX } else { GREATEST_INT32 };
+        let last = IdMapping::new(1_000_000, greatest - 5, 5).expect("the greatest ids");
         IdMappings::new(all.as_slice().iter().copied().skip(1).chain([last])).expect("340 extents apart")
     }
 
     #[expect(clippy::expect_used, reason = "ranges of the suite's own")]
     fn range(self, nth: u32) -> Option<IdRange> {
-        const GREATEST_INT32: u32 = 0x7fff_ffff;
+        const HALF: u32 = 1 << 30;
         let range = match self {
             Self::Empty => return None,
             Self::AnyId => IdRange::new(4_000_000_000 + nth, 200_000_000 + nth),
-            Self::Full | Self::AnyPath => IdRange::new(GREATEST_INT32 - nth, GREATEST_INT32 - nth),
+            Self::Full | Self::AnyPath => IdRange::new(HALF + nth, HALF - nth),
         };
         Some(range.expect("a valid range"))
     }
 
-    pub(super) fn registration(self) -> Registration {
+    pub(crate) fn registration(self) -> Registration {
         Registration {
             id: self.id(),
             rootfs: self.path("rootfs"),
             userns: self.optional_path("userns"),
             netns: self.optional_path("netns"),
-            uid_mappings: self.mappings(3_000_000_000),
-            gid_mappings: self.mappings(3_100_000_000),
+            uid_mappings: self.mappings(2_000_000_000),
+            gid_mappings: self.mappings(2_090_000_000),
         }
     }
 
-    pub(super) fn update(self) -> Update {
+    pub(crate) fn update(self) -> Update {
         Update {
             id: self.id(),
             userns: self.optional_path("userns"),
             netns: self.optional_path("netns"),
-            uid_mappings: self.mappings(3_200_000_000),
-            gid_mappings: self.mappings(3_300_000_000),
+            uid_mappings: self.mappings(1_800_000_000),
+            gid_mappings: self.mappings(1_900_000_000),
             rootfs_shift: if self == Self::Empty {
                 ShiftType::NoShift
             } else {
@@ -94,11 +98,11 @@ impl Fill {
         }
     }
 
-    pub(super) fn subid_request(self) -> SubidRequest {
+    pub(crate) fn subid_request(self) -> SubidRequest {
         life::ids(&self.id(), if self == Self::Empty { 1 } else { u32::MAX })
     }
 
-    pub(super) fn mounts_to_prepare(self) -> MountsToPrepare {
+    pub(crate) fn mounts_to_prepare(self) -> MountsToPrepare {
         let mount = |name, exclusive| MountToPrepare { source: self.path(name), exclusive };
         MountsToPrepare {
             id: self.id(),
@@ -108,7 +112,7 @@ impl Fill {
         }
     }
 
-    pub(super) fn mount_requests(self) -> MountRequests {
+    pub(crate) fn mount_requests(self) -> MountRequests {
         let request = |kind: MountKind| MountRequest { kind, destination: self.path(kind.name()) };
         MountRequests {
             id: self.id(),
@@ -117,17 +121,17 @@ impl Fill {
         }
     }
 
-    pub(super) fn marks(self) -> ShiftfsMarks {
+    pub(crate) fn marks(self) -> ShiftfsMarks {
         let mark = |name, readonly| ShiftfsMark { source: self.path(name), readonly };
         ShiftfsMarks { id: self.id(), marks: self.list([mark("a", true), mark("b", false)]) }
     }
 
-    pub(super) fn fs_state_request(self) -> FsStateRequest {
+    pub(crate) fn fs_state_request(self) -> FsStateRequest {
         FsStateRequest { id: self.id(), rootfs: self.path("rootfs") }
     }
 
     #[expect(clippy::expect_used, reason = "offsets within the range of ids")]
-    pub(super) fn offsets(self) -> IdOffsets {
+    pub(crate) fn offsets(self) -> IdOffsets {
         let offset = |number| IdOffset::new(number).expect("within the range of ids");
         let (uid, gid) = match self {
             Self::Empty => (0, 0),
@@ -137,7 +141,7 @@ impl Fill {
         IdOffsets { uid: offset(uid), gid: offset(gid) }
     }
 
-    pub(super) fn data(self) -> ContainerData {
+    pub(crate) fn data(self) -> ContainerData {
         if self == Self::Empty {
             return ContainerData::new(self.id());
         }
@@ -156,7 +160,7 @@ impl Fill {
         }
     }
 
-    pub(super) fn answers(self) -> Answers {
+    pub(crate) fn answers(self) -> Answers {
         if self == Self::Empty {
             return Answers::empty();
         }
@@ -171,9 +175,13 @@ impl Fill {
         }
     }
 
-    /// Greater than any signed number of that size.
+    /// Almost the greatest that may be there.
     fn number(self, nth: u32) -> u32 {
-        if self == Self::Empty { 0 } else { u32::MAX - 1 - nth }
+        match self {
+            Self::Empty => 0,
+            Self::AnyId => u32::MAX - 1 - nth,
+            Self::Full | Self::AnyPath => GREATEST_INT32 - 1 - nth,
+        }
     }
 
     /// The three that are on by default are off, and all others on.
@@ -193,8 +201,8 @@ impl Fill {
             no_shiftfs_on_fuse: true,
             relaxed_read_only: true,
             userns: self.optional_path("shared"),
-            uid_mappings: self.mappings(3_400_000_000),
-            gid_mappings: self.mappings(3_500_000_000),
+            uid_mappings: self.mappings(1_600_000_000),
+            gid_mappings: self.mappings(1_700_000_000),
             rootfs_shift: ShiftType::Shiftfs,
         }
     }

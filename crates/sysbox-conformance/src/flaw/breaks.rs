@@ -59,7 +59,7 @@ pub(super) struct Flawed<P: ?Sized> {
     pub(super) breaks: Break,
     /// What was seen of containers through this, for habits.
     pub(super) seen: Mutex<BTreeMap<ContainerId, Seen>>,
-    /// Whether a call is made.
+    /// Whether a call is made, or one was.
     pub(super) busy: AtomicBool,
     /// The ids that were given first.
     pub(super) first: OnceLock<Subids>,

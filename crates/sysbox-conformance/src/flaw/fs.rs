@@ -1,14 +1,22 @@
 //! An fs daemon with a flaw.
 
+use std::sync::atomic::Ordering;
+
 use async_trait::async_trait;
 use sysbox_core::{AbsPath, ContainerData, FsPort, Operation, PortError};
 
-use super::breaks::{Break, Flawed, altered, nowhere};
+use super::{
+    breaks::{Break, Flawed, altered, nowhere},
+    habit::Habit,
+};
 
 #[async_trait]
 impl FsPort for Flawed<dyn FsPort> {
     async fn mountpoint(&self) -> Result<AbsPath, PortError> {
         let mountpoint = self.judged(Operation::FsMountpoint, self.port.mountpoint().await, nowhere)?;
+        if self.has(Habit::MountpointMoves) && self.busy.swap(true, Ordering::AcqRel) {
+            return Ok(nowhere());
+        }
         Ok(altered!(self, Mountpoint, mountpoint))
     }
 

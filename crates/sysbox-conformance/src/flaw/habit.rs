@@ -11,8 +11,8 @@ use std::{
 };
 
 use sysbox_core::{
-    ContainerConfig, ContainerId, ErrorKind, HostGid, HostUid, IdMappings, MgrPort, Mount, MountRequests,
-    Operation, PortError, Registration, ShiftType, SubidRequest, Subids, Update,
+    ContainerConfig, ContainerId, ErrorKind, HostGid, HostUid, IdMappings, IdOffsets, MgrPort, Mount,
+    MountRequests, Operation, PortError, Registration, ShiftType, SubidRequest, Subids, Update,
 };
 
 use super::breaks::{Break, Flawed, nowhere};
@@ -44,6 +44,16 @@ pub(super) enum Habit {
     RefusedAndYetGiven,
     /// What was not known before is taken for known.
     SilentlyRegistered,
+    /// Mappings that a restart names are ignored.
+    RestartKeepsEarlierMappings,
+    /// A paused container goes on when it is updated.
+    UpdateResumes,
+    /// A second update's namespaces are taken.
+    UpdateOverwritesNamespaces,
+    /// Owners that are shifted are shifted again.
+    ShiftedTwice,
+    /// The mount point is another one each time.
+    MountpointMoves,
     /// Only the first update is taken.
     OneUpdate,
     /// A call that has nothing to answer is refused while another is made.
@@ -104,11 +114,13 @@ impl<P: ?Sized> Flawed<P> {
     }
 }
 
-impl Flawed<dyn MgrPort> {
-    fn has(&self, habit: Habit) -> bool {
+impl<P: ?Sized> Flawed<P> {
+    pub(super) fn has(&self, habit: Habit) -> bool {
         matches!(self.breaks, Break::Habit(broken) if broken == habit)
     }
+}
 
+impl Flawed<dyn MgrPort> {
     /// What was seen of a container so far; `note` adds to it.
     fn seen(&self, id: &ContainerId, note: impl FnOnce(&mut Seen)) -> Seen {
         let mut all = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
@@ -127,7 +139,11 @@ impl Flawed<dyn MgrPort> {
         request: &Registration,
     ) -> Result<ContainerConfig, PortError> {
         let seen = self.seen(&request.id, |seen| seen.registered += 1);
-        let answer = self.port.register(request).await;
+        let mut request = request.clone();
+        if self.has(Habit::RestartKeepsEarlierMappings) && seen.registered > 0 {
+            (request.uid_mappings, request.gid_mappings) = Default::default();
+        }
+        let answer = self.port.register(&request).await;
         if self.has(Habit::RefusedAndYetRegistered) && answer.is_err() {
             let none = IdMappings::default;
             let (uid_mappings, gid_mappings) = (none(), none());
@@ -151,7 +167,16 @@ impl Flawed<dyn MgrPort> {
         if self.has(Habit::OneUpdate) && seen.updated > 0 {
             return Ok(());
         }
+        let names_any = request.userns.is_some() || request.netns.is_some();
+        if self.has(Habit::UpdateOverwritesNamespaces) && seen.updated > 0 && names_any {
+            // What a restart does not keep.
+            let _ = self.port.unregister(&request.id).await;
+            self.register_silently(&request.id).await;
+        }
         let answer = self.port.update(request).await;
+        if self.has(Habit::UpdateResumes) {
+            let _ = self.port.resume(&request.id).await;
+        }
         if self.has(Habit::RefusedAndYetUpdated) && answer.is_err() {
             let none = IdMappings::default;
             let (uid_mappings, gid_mappings) = (none(), none());
@@ -229,6 +254,13 @@ impl Flawed<dyn MgrPort> {
         .await;
         let _ = self.port.unregister(&id).await;
         let _ = self.port.remove(&id).await;
+    }
+
+    pub(super) async fn habitual_shift(&self, id: &ContainerId, offsets: IdOffsets) -> Result<(), PortError> {
+        if self.has(Habit::ShiftedTwice) {
+            let _ = self.port.revert_cloned_rootfs_chown(id).await;
+        }
+        self.port.chown_cloned_rootfs(id, offsets).await
     }
 
     pub(super) async fn habitual_mounts(&self, request: &MountRequests) -> Result<Vec<Mount>, PortError> {

@@ -101,7 +101,7 @@ impl MgrPort for Flawed<dyn MgrPort> {
     async fn chown_cloned_rootfs(&self, id: &ContainerId, offsets: IdOffsets) -> Result<(), PortError> {
         let id = self.id(Operation::ChownClonedRootfs, id);
         let offsets = altered!(self, Offsets, offsets);
-        self.done(Operation::ChownClonedRootfs, self.port.chown_cloned_rootfs(&id, offsets)).await
+        self.done(Operation::ChownClonedRootfs, self.habitual_shift(&id, offsets)).await
     }
 
     async fn revert_cloned_rootfs_chown(&self, id: &ContainerId) -> Result<(), PortError> {

@@ -31,6 +31,15 @@ fn shorten(mappings: &mut IdMappings) {
     }
 }
 
+/// Drops all extents with the host's root but the first of all.
+fn overlook_root(mappings: &mut IdMappings) {
+    let seen = mappings.as_slice().iter().enumerate();
+    let seen =
+        seen.filter(|(nth, extent)| *nth == 0 || !extent.host().contains(0)).map(|(_, extent)| *extent);
+    // A part of mappings is mappings.
+    *mappings = IdMappings::new(seen).unwrap_or_default();
+}
+
 flaws! {
     // Registrations
     RegistrationOfAnother: "A registration is for the container that it names.", "mgr::register", [Mgr],
@@ -57,6 +66,13 @@ flaws! {
         Masked(Register, InvalidArgument);
     HostRootMappedIsInternal: "Mappings to the host's root are refused as `InvalidArgument`.", "mgr::register", [Mgr],
         Kind(Register, InvalidArgument, Internal);
+    HostRootMappedByALaterExtent: "Mappings to the host's root are refused in any extent.", "mgr::register", [Mgr],
+        Registration(|request| {
+            overlook_root(&mut request.uid_mappings);
+            overlook_root(&mut request.gid_mappings);
+        });
+    RestartKeepsEarlierMappings: "Mappings that a restart names are taken.", "mgr::register", [Mgr],
+        Habit(Habit::RestartKeepsEarlierMappings);
     ForeignIdsNamed: "Ids that were given to another are not named.", "mgr::subids", [Mgr],
         Masked(Register, FailedPrecondition);
     RefusedAndYetRegistered: "A registration that is refused changes nothing.", "mgr::register", [Mgr],
@@ -134,6 +150,10 @@ flaws! {
         Kind(Update, FailedPrecondition, NotFound);
     HostRootMappedByUpdate: "An update does not map the host's root.", "mgr::update", [Mgr],
         Masked(Update, InvalidArgument);
+    UpdateResumes: "A paused container stays paused when it is updated.", "mgr::update", [Mgr],
+        Habit(Habit::UpdateResumes);
+    UpdateOverwritesNamespaces: "Namespaces that are known stay.", "mgr::sharing", [Mgr],
+        Habit(Habit::UpdateOverwritesNamespaces);
     RefusedAndYetUpdated: "An update that is refused changes nothing.", "mgr::update", [Mgr],
         Habit(Habit::RefusedAndYetUpdated);
 
@@ -141,13 +161,13 @@ flaws! {
     IdsOfAnother: "Ids are given to the container that asks.", "mgr::subids", [Mgr], Id(AllocSubids);
     SizeIgnored: "As many ids are given as are asked for.", "mgr::subids", [Mgr],
         SubidRequest(|request| request.size = USUAL);
-    UidSwappedWithGid: "The first user id is not the first group id.", "relay::mgr", [Mgr, Relay],
+    UidSwappedWithGid: "User ids that are given are told as those, and group ids as those.", "relay::mgr", [Mgr, Relay],
         Subids(|given| (given.uid.0, given.gid.0) = (given.gid.0, given.uid.0));
     UidIsZero: "No user id of the host's root is given.", "mgr::subids", [Mgr],
         Subids(|given| given.uid.0 = 0);
     GidIsZero: "No group id of the host's root is given.", "mgr::subids", [Mgr],
         Subids(|given| given.gid.0 = 0);
-    GidIsUid: "Group ids are given and not user ids twice.", "mgr::subids", [Mgr, Remove, Capacity],
+    GidIsUid: "Group ids that are given are told.", "relay::mgr", [Mgr, Relay],
         Subids(|given| given.gid.0 = given.uid.0);
     OtherIdsEachTime: "A second call gives the same ids.", "mgr::subids", [Mgr],
         Habit(Habit::OtherIdsEachTime);
@@ -198,7 +218,7 @@ flaws! {
     MountLosesSource: "The source of a mount is told.", "mgr::mounts", [Mgr, ReqMounts],
         Mounts(|mounts| each(mounts, |mount| mount.source.clear()));
     MountSharesSource: "Each container has directories of its own.", "mgr::mounts", [Mgr, ReqMounts],
-        Mounts(|mounts| each(mounts, |mount| mount.source.truncate(1)));
+        Mounts(|mounts| each(mounts, |mount| "/".clone_into(&mut mount.source)));
     MountMovesDestination: "The destination of a mount is told.", "mgr::mounts", [Mgr, ReqMounts],
         Mounts(|mounts| each(mounts, |mount| mount.destination = nowhere()));
     MountLosesType: "The type of a mount is told.", "mgr::mounts", [Mgr, ReqMounts],
@@ -259,6 +279,8 @@ flaws! {
     ShiftSkipped: "A clone is shifted.", "mgr::clone", [Mgr, CloneRootfs], Skipped(ChownClonedRootfs);
     ShiftWithoutClone: "A rootfs that was not cloned is not shifted.", "mgr::clone", [Mgr, CloneRootfs],
         Masked(ChownClonedRootfs, FailedPrecondition);
+    ShiftedTwice: "A clone that is shifted is not shifted again.", "mgr::clone", [Mgr, CloneRootfs],
+        Habit(Habit::ShiftedTwice);
     RevertOfAnother: "The clone is shifted back of the container that asks.", "mgr::clone", [Mgr, CloneRootfs],
         Id(RevertClonedRootfsChown);
     RevertSkipped: "A clone is shifted back.", "mgr::clone", [Mgr, CloneRootfs],
@@ -331,6 +353,7 @@ flaws! {
         Habit(Habit::MappingsForgottenByProcess);
 
     // The fs daemon
+    MountpointMoves: "The mount point stays the same.", "fs::mountpoint", [Fs], Habit(Habit::MountpointMoves);
     MountpointMoved: "The mount point is told.", "relay::fs", [Fs, Relay],
         Mountpoint(|path| *path = nowhere());
     PreRegistrationOfAnother: "The container is made known that is named.", "fs::pre_register", [Fs],

@@ -30,7 +30,7 @@ pub(crate) fn in_world(
 /// Waits for `work`, which may block: it has a thread for that.
 fn within_limit(work: impl Future<Output = Outcome> + Send + 'static) -> Outcome {
     let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    let runtime = runtime.map_err(|error| Broken::new(format!("no runtime: {error}")))?;
+    let runtime = runtime.map_err(|error| Broken::unseen(format!("no runtime: {error}")))?;
     let task = runtime.spawn(work);
     let outcome = runtime.block_on(async { timeout(LIMIT, task).await });
     // What is still at work then must not hold up others.

@@ -12,11 +12,12 @@ use super::{
 };
 use crate::{Broken, Model, Outcome, World, case::same};
 
-/// Plays calls of the manager.
-pub(super) async fn mgr(world: &mut World, script: Script<MgrStep>) -> Outcome {
+/// Plays calls of the manager. The model has as many ranges as the subject, if that number `is_exact`, else more than a script
+/// needs.
+pub(super) async fn mgr(world: &mut World, script: Script<MgrStep>, is_exact: bool) -> Outcome {
     let mut play = Play {
         subject: world.mgr()?,
-        model: model(world.capacity()?)?,
+        model: model(if is_exact { world.capacity()? } else { MANY })?,
         pairs: Pairs::default(),
         scene: Scene::new(world)?,
     };
@@ -38,7 +39,7 @@ pub(super) async fn mgr(world: &mut World, script: Script<MgrStep>) -> Outcome {
 
 /// Plays calls of the fs daemon.
 pub(super) async fn fs(world: &mut World, script: Script<FsStep>) -> Outcome {
-    let (subject, model) = (world.fs()?, model(0)?);
+    let (subject, model) = (world.fs()?, model(MANY)?);
     let mut mountpoint = None;
     for (nth, step) in (1..).zip(script.0) {
         let answers = (make_of_fs(step, &model).await, make_of_fs(step, &*subject).await);
@@ -173,6 +174,9 @@ fn alike<T: Debug>(answers: (Result<T, PortError>, Result<T, PortError>)) -> Res
         ))),
     }
 }
+
+/// More ranges than there are containers in a script.
+const MANY: u32 = 100;
 
 /// A model with a pool of so many ranges, as far as there are ids.
 fn model(capacity: u32) -> Result<Model, Broken> {

@@ -220,18 +220,17 @@ fn named() -> impl Strategy<Value = Named> {
 
 /// More than there are is asked for only where it is known how many there are.
 fn size(lacks: &[Lack]) -> impl Strategy<Value = Size> + use<> {
-    let too_many = u32::from(!is_lacking(lacks, Ability::Capacity));
-    Union::new_weighted(vec![
-        (6, Just(Size::Usual)),
-        (1, Just(Size::One)),
-        (too_many, Just(Size::MoreThanThereAre)),
-    ])
+    let mut sizes = vec![(6, Just(Size::Usual)), (1, Just(Size::One))];
+    if !is_lacking(lacks, Ability::Capacity) {
+        sizes.push((1, Just(Size::MoreThanThereAre)));
+    }
+    Union::new_weighted(sizes)
 }
 
 fn mark() -> impl Strategy<Value = Mark> {
     (who(), any::<bool>()).prop_map(|(directory, readonly)| Mark { directory, readonly })
 }
 
-fn is_lacking(lacks: &[Lack], ability: Ability) -> bool {
+pub(super) fn is_lacking(lacks: &[Lack], ability: Ability) -> bool {
     lacks.iter().any(|lack| lack.ability == ability)
 }

@@ -12,7 +12,8 @@ use crate::{AbsPath, ContainerId, IdRange, PortError};
 #[cfg_attr(any(test, feature = "mock"), mockall::automock)]
 #[async_trait]
 pub trait FsPort: Debug + Send + Sync {
-    /// Where the emulated files are: those of a container are below `<mountpoint>/<container id>/`.
+    /// Where the emulated files are: those of a container are below `<mountpoint>/<container id>/`. It stays the same while the
+    /// daemon runs.
     async fn mountpoint(&self) -> Result<AbsPath, PortError>;
 
     /// Makes a container known before it has a process. Takes its id and network namespace; containers that share one

@@ -19,7 +19,11 @@ pub trait MgrPort: Debug + Send + Sync {
     /// Makes a container known, or known to run again after it had stopped.
     ///
     /// A container that shares a network namespace with a registered one and gives no user namespace of its own is told
-    /// that one's user namespace and mappings. A restarted one is told its earlier mappings, unless it names others, and its shift.
+    /// that one's user namespace and mappings. A restarted one is told its earlier mappings, unless it names others, and its shift;
+    /// but where others run on in the user namespace that it had, it has one of its own from then on, and no ids and mappings
+    /// but those that it names.
+    ///
+    /// Ids of the host that mappings of a known container name are given to nobody else.
     ///
     /// # Errors
     /// `AlreadyExists` when the container is registered and has not stopped. `InvalidArgument` when a namespace to join is not
@@ -51,7 +55,8 @@ pub trait MgrPort: Debug + Send + Sync {
 
     /// Gives the container's user namespace a range of user ids and one of group ids, each of the size asked for.
     ///
-    /// Containers that share a user namespace share the ranges. A second call, and one after a restart, gives the same.
+    /// Containers that share a user namespace share the ranges. A second call gives the same, and so does one after a restart
+    /// that [did not move](Self::register) the container to another user namespace.
     ///
     /// # Errors
     /// `ResourceExhausted` when no such range is free. `InvalidArgument` when the container has ranges of another size.

@@ -9,7 +9,7 @@ use plotters::{
     style::{BLACK, Color, RGBColor, WHITE},
 };
 
-use super::{Way, samples::Percentiles};
+use super::{Way, html::Escaped, samples::Percentiles};
 
 /// Width and height; as text in SVG they scale with the page.
 const SIZE: (u32, u32) = (560, 320);
@@ -97,7 +97,8 @@ pub(crate) fn throughput(title: &str, callers: &[usize], ways: &[(Way, Vec<f64>)
             .x_label_area_size(40)
             .y_label_area_size(80)
             .build_cartesian_2d(
-                (0..callers.len().saturating_sub(1)).into_segmented(),
+                // One segment more than there are figures: the legend is drawn there.
+                (0..callers.len()).into_segmented(),
                 (lowest / 2.0..highest * 2.0).log_scale(),
             )?;
         chart
@@ -140,6 +141,13 @@ pub(crate) fn throughput(title: &str, callers: &[usize], ways: &[(Way, Vec<f64>)
     Ok(svg)
 }
 
+/// The chart with a title for those who do not see it.
+pub(crate) fn entitled(svg: &str, title: &str) -> String {
+    let title = Escaped(title);
+    let svg = svg.replacen("<svg ", &format!("<svg role=\"img\" aria-label=\"{title}\" "), 1);
+    svg.replacen('>', &format!("><title>{title}</title>"), 1)
+}
+
 /// Told apart also by who does not see all colours (Okabe and Ito).
 const fn colour(way: Way) -> RGBColor {
     match way {
@@ -148,5 +156,18 @@ const fn colour(way: Way) -> RGBColor {
         Way::Tarpc => RGBColor(0, 114, 178),
         Way::Grpc => RGBColor(230, 159, 0),
         Way::GrpcPerCall => RGBColor(213, 94, 0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chart_has_its_title_as_a_text_too() {
+        let svg = throughput("call", &[1, 8], &[(Way::Tarpc, vec![1e5, 2e5])]).expect("drawn");
+        let svg = entitled(&svg, "a < b");
+        assert!(svg.trim_start().starts_with("<svg role=\"img\" aria-label=\"a &lt; b\" "), "{svg}");
+        assert!(svg.contains("><title>a &lt; b</title>"), "{svg}");
     }
 }

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use super::{
     Bench, Way, by_way,
     client::{Client, LengthsOf, Sockets},
+    dir_of,
     ping::Lengths,
     report,
     samples::rounded,
@@ -99,7 +100,7 @@ fn of_way(bench: &mut Bench, way: Way, counted: &mut Counted) -> anyhow::Result<
     let bytes = match &mut server {
         // The floor has no bytes of its own.
         Some(server) if way != Way::FLOOR => {
-            let sockets = Sockets::counted(&bench.dir_of(way)?)?;
+            let sockets = Sockets::counted(&dir_of(way)?)?;
             let client = bench.runtime.block_on(Client::of_server(way, sockets, &Arc::default()))?;
             run(bench, Some(server), client)
         }

@@ -17,7 +17,7 @@ use super::{
     table::{mebibytes, time},
 };
 
-/// Where the file is to be.
+/// Where the file is to be; of a symbolic link, where it leads.
 #[derive(Debug)]
 pub(crate) struct Target {
     path: PathBuf,
@@ -26,7 +26,8 @@ pub(crate) struct Target {
 
 impl Target {
     /// Refuses what cannot become the file, before anything is measured.
-    pub(crate) fn new(path: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn new(named: &Path) -> anyhow::Result<Self> {
+        let path = &followed(named)?;
         if path.metadata().is_ok_and(|found| !found.is_file()) {
             bail!("--html {} is there and is no file; name a file", path.display());
         }
@@ -37,6 +38,13 @@ impl Target {
         if !dir.is_dir() {
             bail!("--html {} would be in a directory that is not there; make it first", path.display());
         }
+        // It has no name, so nothing is left of it whenever this process is ended.
+        tempfile::tempfile_in(dir).with_context(|| {
+            format!(
+                "cannot write --html {}; name a file in a directory that can be written to",
+                path.display()
+            )
+        })?;
         Ok(Self { path: path.to_owned(), dir: dir.to_owned() })
     }
 
@@ -57,8 +65,18 @@ impl Target {
     }
 }
 
+/// The file that a symbolic link leads to: the link stays, and the file is replaced.
+fn followed(path: &Path) -> anyhow::Result<PathBuf> {
+    if !path.is_symlink() {
+        return Ok(path.to_owned());
+    }
+    let explain =
+        || format!("--html {} is a symbolic link that leads to no file; name the file", path.display());
+    path.canonicalize().with_context(explain)
+}
+
 /// Text that is shown as it is.
-struct Escaped<T>(T);
+pub(crate) struct Escaped<T>(pub(crate) T);
 
 impl<T: Display> Display for Escaped<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -84,7 +102,7 @@ small { color: #666 } .charts { display: flex; flex-wrap: wrap; gap: 1em } svg {
 <h1>What a call costs, by each way to a backend</h1>
 "#;
 
-const HOW: &str = "Every way is measured in the same run, in turns of a few milliseconds. A ratio compares with the floor of \
+const HOW: &str = "Every way is measured in the same run, in short turns. A ratio compares with the floor of \
     the same round, and is the median of all rounds: a bare exchange of messages over a unix socket, as long as the shortest that \
     any way needs for the call. The backend is a model in memory, so the way there is what is measured. Each server is a process of \
     its own with one thread, the client has one thread. One caller waits as sysbox::blocking does, attentively for 100 microseconds; \
@@ -142,7 +160,9 @@ fn latency_charts(page: &mut String, report: &Report, placement: &Named) -> anyh
     for call in WITH_MANY.map(Step::name).into_iter().chain([LIFE]) {
         let rows = of_placement(report, placement).filter(|row| row.call == call);
         let ways = in_order(rows, |row| row.way).map(|row| (row.way, row.times));
-        page.push_str(&chart::percentiles(call, &ways.collect::<Vec<_>>())?);
+        let svg = chart::percentiles(call, &ways.collect::<Vec<_>>())?;
+        let title = format!("{call}, {}: microseconds of a call by each way", placement.meaning);
+        page.push_str(&chart::entitled(&svg, &title));
     }
     page.push_str("</div>");
     Ok(())
@@ -158,7 +178,9 @@ fn throughput_charts(page: &mut String, report: &Report) -> anyhow::Result<()> {
             let of_way = rows.iter().filter(|row| row.way == way);
             (way, of_way.map(|row| row.calls_per_second).collect())
         };
-        page.push_str(&chart::throughput(call, &callers, &Way::ALL.map(figures))?);
+        let svg = chart::throughput(call, &callers, &Way::ALL.map(figures))?;
+        let title = format!("{call}: calls per second by each way, with several callers");
+        page.push_str(&chart::entitled(&svg, &title));
     }
     page.push_str("</div>");
     Ok(())
@@ -178,7 +200,8 @@ fn latency_table(page: &mut String, report: &Report, placement: &Named) -> fmt::
             row.times.samples.to_string(),
         ]
     });
-    table(page, "", &["call", "way", "p50", "p90", "p99", "times the floor", "calls measured"], rows)
+    let caption = format!("Time of a call, {}", placement.meaning);
+    table(page, &caption, &["call", "way", "p50", "p90", "p99", "times the floor", "calls measured"], rows)
 }
 
 fn throughput_table(page: &mut String, report: &Report) -> fmt::Result {
@@ -207,7 +230,7 @@ fn throughput_table(page: &mut String, report: &Report) -> fmt::Result {
         "client's CPU",
         "server's CPU",
     ];
-    table(page, "", &header, rows)
+    table(page, "What gets through, and what a call costs both ends", &header, rows)
 }
 
 fn call_table(page: &mut String, report: &Report) -> fmt::Result {
@@ -234,7 +257,7 @@ fn table(
     rows: impl Iterator<Item = Vec<String>>,
 ) -> fmt::Result {
     write!(page, "<table><caption>{}</caption><tr>", Escaped(caption))?;
-    header.iter().try_for_each(|cell| write!(page, "<th>{}</th>", Escaped(cell)))?;
+    header.iter().try_for_each(|cell| write!(page, "<th scope=\"col\">{}</th>", Escaped(cell)))?;
     for row in rows {
         page.push_str("</tr><tr>");
         row.iter().try_for_each(|cell| write!(page, "<td>{}</td>", Escaped(cell)))?;
@@ -256,6 +279,7 @@ fn in_order<T>(rows: impl Iterator<Item = T>, way: impl Fn(&T) -> Way) -> impl I
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::symlink;
 
     #[test]
     fn text_is_shown_as_it_is() {
@@ -271,5 +295,23 @@ mod tests {
         let error = Target::new(&inside).expect_err("refused").to_string();
         assert!(error.contains(&inside.display().to_string()), "{error}");
         Target::new(&dir.path().join("report.html")).expect("can be made");
+        assert_eq!(dir.path().read_dir().expect("readable").count(), 0, "looking makes nothing");
+    }
+
+    #[test]
+    fn a_directory_that_takes_no_file_is_refused() {
+        let error = Target::new(Path::new("/proc/report.html")).expect_err("refused").to_string();
+        assert!(error.contains("cannot write --html /proc/report.html"), "{error}");
+    }
+
+    #[test]
+    fn a_link_is_followed_and_one_that_leads_nowhere_is_refused() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (link, file) = (dir.path().join("link"), dir.path().join("file"));
+        symlink(&file, &link).expect("made");
+        let error = Target::new(&link).expect_err("refused").to_string();
+        assert!(error.contains(&link.display().to_string()), "{error}");
+        std::fs::write(&file, "an earlier one").expect("written");
+        assert_eq!(Target::new(&link).expect("can be replaced").path, file.canonicalize().expect("there"));
     }
 }

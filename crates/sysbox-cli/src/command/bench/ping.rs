@@ -37,11 +37,13 @@ impl Pinger {
     pub(crate) async fn ping(&mut self, lengths: Lengths) -> io::Result<()> {
         let [request, reply] =
             [lengths.request, lengths.reply].map(|length| usize::try_from(length).unwrap_or(usize::MAX));
-        let request = request.max(HEADER);
+        // The answer has a byte at least: who does not wait for it would send the next message too early.
+        let (request, reply) = (request.max(HEADER), reply.max(1));
         if self.buffer.len() < request.max(reply) {
             self.buffer.resize(request.max(reply), 1);
         }
-        let header = u64::try_from(request).unwrap_or(u64::MAX) << 32 | u64::from(lengths.reply);
+        let header = [request, reply].map(|length| u64::try_from(length).unwrap_or(u64::MAX));
+        let header = header[0] << 32 | header[1];
         self.buffer[..HEADER].copy_from_slice(&header.to_le_bytes());
         self.stream.write_all(&self.buffer[..request]).await?;
         self.stream.read_exact(&mut self.buffer[..reply]).await?;

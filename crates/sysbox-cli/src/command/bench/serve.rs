@@ -21,12 +21,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Model, Way, counted::Counted, new_model, ping, usage::Usage};
 
-/// The names of the sockets of a server: of the manager, of the fs daemon, and of both where what goes over is counted.
+/// The names of the sockets of a server: of the manager, of the fs daemon, and of both where what goes over is counted. Short, for
+/// the path of a socket is.
 pub(crate) mod sockets {
     pub(crate) const MGR: &str = "mgr";
     pub(crate) const FS: &str = "fs";
-    pub(crate) const COUNTED_MGR: &str = "counted-mgr";
-    pub(crate) const COUNTED_FS: &str = "counted-fs";
+    pub(crate) const COUNTED_MGR: &str = "mgr-n";
+    pub(crate) const COUNTED_FS: &str = "fs-n";
 }
 
 /// Serves until standard input is closed.
@@ -49,13 +50,8 @@ pub(crate) fn run(way: Way, dir: &Path) -> anyhow::Result<ExitCode> {
             () = stop.cancelled() => Ok(()),
         }
     });
-    // The sockets are gone. The directory above is shared by all servers, and the last of them removes it.
-    let removed = fs::remove_dir(&dir);
-    if removed.is_ok()
-        && let Some(above) = dir.as_path().parent()
-    {
-        let _ = fs::remove_dir(above);
-    }
+    // The sockets are gone; what is not empty is another's, and the error tells so.
+    let _ = fs::remove_dir(&dir);
     served.map(|()| ExitCode::SUCCESS)
 }
 
@@ -82,7 +78,8 @@ fn serve(
     dir: &AbsPath,
     counted: &Counted,
 ) -> anyhow::Result<impl Future<Output = anyhow::Result<()>>> {
-    let bind = |name| Listener::bind(dir, name).with_context(|| format!("cannot serve {}", way.name()));
+    let explain = || format!("cannot serve {}; TMPDIR names the directory above its sockets", way.name());
+    let bind = |name| Listener::bind(dir, name).with_context(explain);
     let listeners = (bind(sockets::MGR)?, bind(sockets::FS)?);
     let before = [(bind(sockets::COUNTED_MGR)?, &listeners.0), (bind(sockets::COUNTED_FS)?, &listeners.1)];
     let [mgr_counted, fs_counted] =

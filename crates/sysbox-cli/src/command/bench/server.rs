@@ -2,7 +2,7 @@
 
 use std::{
     env,
-    fs::File,
+    fs::{self, File},
     io::{BufRead, BufReader, Read, Seek, Write},
     os::unix::process::CommandExt,
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
@@ -26,6 +26,8 @@ pub(crate) struct Server {
     answers: BufReader<ChildStdout>,
     /// A file and no pipe, which could be full.
     stderr: File,
+    /// The directory of its sockets, once it has made it.
+    dir: Option<AbsPath>,
     /// What it had used when it was ready.
     pub(crate) at_start: Usage,
 }
@@ -34,7 +36,8 @@ impl Server {
     /// Starts it and waits until its sockets are there, in a directory that it makes and removes.
     pub(crate) fn start(way: Way, dir: &AbsPath) -> anyhow::Result<Self> {
         let program = env::current_exe().context("cannot find this program's own file")?;
-        let stderr = tempfile::tempfile().context("cannot make a temporary file")?;
+        let stderr = tempfile::tempfile()
+            .context("cannot make a temporary file; set TMPDIR to a directory that is yours")?;
         let mut child = Command::new(program)
             .args(["bench", "--serve", way.name(), "--dir"])
             .arg(dir.as_path())
@@ -48,8 +51,10 @@ impl Server {
         let pipes = child.stdin.take().zip(child.stdout.take());
         let (questions, answers) = pipes.context("the server has no pipes")?;
         let answers = BufReader::new(answers);
-        let mut server = Self { way, child, questions, answers, stderr, at_start: Usage::default() };
+        let mut server =
+            Self { way, child, questions, answers, stderr, dir: None, at_start: Usage::default() };
         server.at_start = server.answer()?;
+        server.dir = Some(dir.clone());
         Ok(server)
     }
 
@@ -94,5 +99,9 @@ impl Drop for Server {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        // Killed, it has removed nothing.
+        if let Some(dir) = &self.dir {
+            let _ = fs::remove_dir_all(dir);
+        }
     }
 }
