@@ -4,7 +4,7 @@
 
 mod transport;
 
-use std::{fmt::Debug, future::poll_fn, marker::PhantomData, pin::pin, sync::Arc};
+use std::{fmt::Debug, marker::PhantomData, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
 use serde::{Serialize, de::DeserializeOwned};
@@ -20,7 +20,7 @@ use tokio::task::AbortHandle;
 use self::transport::{Greeting, Outgoing, Transport, Turns};
 use crate::{
     codec,
-    fault::Failure,
+    fault::{Failure, request_too_long},
     frame::{NotBegun, Outcome},
     hello::{Refusal, Service},
     link::{Link, LinkError},
@@ -80,9 +80,9 @@ impl<Q: Request> Daemon<Q> {
         let answer = match self.0.call(operation, &call).await.map_err(failed)? {
             Reply::Answer(answer) => answer,
             Reply::RequestTooLong { most } => {
-                let message = crate::request_too_long(call.request.len(), most);
-                return Err(PortError::new(operation, ErrorKind::OutOfRange, message));
+                return Err(request_too_long(operation, call.request.len(), most));
             }
+            Reply::NotBegun(why) => return Err(self.not_begun(operation, why)),
         };
         let answer: Result<Q::Answer, Failure> =
             codec::decode(&answer).map_err(|error| failed(self.bad_reply(ErrorKind::Internal, error)))?;
@@ -102,6 +102,13 @@ impl<Q: Request> Daemon<Q> {
             }
             None => Err(self.bad_reply(ErrorKind::Internal, OfAnotherCall).into_port_error(operation)),
         }
+    }
+
+    fn not_begun(&self, operation: Operation, why: NotBegun) -> PortError {
+        let socket = self.0.socket();
+        let older = if why == NotBegun::NotUnderstood { "the daemon" } else { "this program" };
+        let message = format!("the daemon at socket {socket} did not begin the call: {why}; upgrade {older}");
+        PortError::new(operation, ErrorKind::Unimplemented, message)
     }
 
     fn bad_reply(
@@ -171,6 +178,20 @@ enum Reply {
     RequestTooLong {
         most: u64,
     },
+    /// The daemon has not begun it, and never will.
+    NotBegun(NotBegun),
+}
+
+/// Notes, when a call is answered or given up, whether the daemon may get it.
+struct Noted<'a> {
+    outgoing: &'a Outgoing,
+    sent: &'a mut bool,
+}
+
+impl Drop for Noted<'_> {
+    fn drop(&mut self) {
+        *self.sent |= self.outgoing.take().is_none();
+    }
 }
 
 impl<Q: Request> Exchange<Kept<Q>> for Call {
@@ -182,63 +203,89 @@ impl<Q: Request> Exchange<Kept<Q>> for Call {
         attempt: &Attempt<'_>,
         sent: &mut bool,
     ) -> Result<Reply, CallError> {
-        let ended = || not_taken(attempt, true, LinkError::Ended);
-        let most = connection.turns.max_request(self.request.len()).await.ok_or_else(ended)?;
+        let before = *sent;
+        let reply = self.ask(connection, attempt, sent).await;
+        if let Err(CallError::NotTaken { .. }) = reply {
+            *sent = before;
+        }
+        reply
+    }
+}
+
+impl Call {
+    async fn ask<Q: Request>(
+        &self,
+        connection: &Kept<Q>,
+        attempt: &Attempt<'_>,
+        sent: &mut bool,
+    ) -> Result<Reply, CallError> {
+        let ended = |why: Arc<LinkError>| broken(attempt, Some(&*why), why.clone(), false);
+        let most = connection.turns.max_request(self.request.len()).await.map_err(ended)?;
         if u64::try_from(self.request.len()).is_ok_and(|bytes| bytes > most) {
             return Ok(Reply::RequestTooLong { most });
         }
-        let _turn = connection.turns.wait().await.ok_or_else(ended)?;
+        let _turn = connection.turns.wait().await.map_err(ended)?;
         let outgoing = Arc::new(Outgoing::new(self.name, self.request.clone()));
         let mut context = context::current();
         context.deadline = attempt.until;
-        let mut call = pin!(connection.calls.call(context, outgoing.clone()));
-        let outcome = poll_fn(|cx| {
-            let outcome = call.as_mut().poll(cx);
-            *sent |= outgoing.is_sent();
-            outcome
-        });
-        match outcome.await {
+        let _noted = Noted { outgoing: &outgoing, sent };
+        match connection.calls.call(context, outgoing.clone()).await {
             Ok(Outcome::Answer(answer)) => Ok(Reply::Answer(answer)),
-            Ok(Outcome::NotBegun(why)) => Err(not_taken(attempt, why == NotBegun::Stopping, why)),
+            Ok(Outcome::NotBegun(why @ (NotBegun::Stopping | NotBegun::TooMany))) => {
+                Err(not_taken(attempt, why == NotBegun::Stopping, why))
+            }
+            Ok(Outcome::NotBegun(why)) => Ok(Reply::NotBegun(why)),
             Ok(Outcome::TooLong { bytes }) => {
                 let reply = TooLong { bytes, most: attempt.options.max_reply };
                 let (socket, kind) = (attempt.socket.clone(), ErrorKind::ResourceExhausted);
                 Err(CallError::BadReply { socket, kind, reply: reply.into() })
             }
-            Err(error) => Err(failed(attempt, error, outgoing.is_sent())),
+            Err(RpcError::DeadlineExceeded) => {
+                let (socket, operation) = (attempt.socket.clone(), attempt.operation);
+                let limit = attempt.options.deadlines.of(operation);
+                Err(CallError::Deadline { socket, operation, limit, sent: outgoing.take().is_none() })
+            }
+            Err(error) => {
+                let cause = cause(&error);
+                Err(broken(attempt, cause.as_deref(), error, outgoing.is_sent()))
+            }
         }
     }
 }
 
-/// What tarpc's error means for a call that was sent, or not.
-fn failed(attempt: &Attempt<'_>, error: RpcError, sent: bool) -> CallError {
+/// What the end of its connection means for a call that was sent in full, or never will be.
+fn broken(
+    attempt: &Attempt<'_>,
+    cause: Option<&LinkError>,
+    source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    sent: bool,
+) -> CallError {
     let socket = attempt.socket.clone();
-    if let RpcError::DeadlineExceeded = error {
-        let limit = attempt.options.deadlines.of(attempt.operation);
-        return CallError::Deadline { socket, operation: attempt.operation, limit, sent };
-    }
-    match cause(&error) {
-        Some(LinkError::Refused(Refusal::Stopping)) => not_taken(attempt, true, error),
+    match cause {
+        Some(LinkError::Refused(Refusal::Stopping)) => not_taken(attempt, true, source),
         Some(LinkError::Refused(refusal)) => {
             CallError::Rejected { socket, kind: kind_of(refusal), message: refusal.to_string() }
         }
-        Some(LinkError::NotOurs(_) | LinkError::Malformed(_) | LinkError::Oversized { .. }) => {
-            CallError::Garbled { socket, protocol: PROTOCOL, source: error.into() }
+        Some(LinkError::NotOurs(_)) => {
+            CallError::Garbled { socket, protocol: PROTOCOL, source: source.into() }
         }
-        _ if sent => CallError::Lost { socket, source: error.into() },
-        _ => not_taken(attempt, true, error),
+        Some(frame @ (LinkError::Malformed(_) | LinkError::Oversized { .. })) if sent => {
+            CallError::BadReply { socket, kind: ErrorKind::Internal, reply: frame.to_string().into() }
+        }
+        _ if sent => CallError::Lost { socket, source: source.into() },
+        _ => not_taken(attempt, true, source),
     }
 }
 
 /// What ended the connection, where tarpc says so.
-fn cause(error: &RpcError) -> Option<&LinkError> {
+fn cause(error: &RpcError) -> Option<Arc<LinkError>> {
     let RpcError::Channel(error) = error else { return None };
     let (ChannelError::Read(cause)
     | ChannelError::Ready(cause)
     | ChannelError::Write(cause)
     | ChannelError::Flush(cause)
     | ChannelError::Close(cause)) = error;
-    cause.downcast_ref()
+    cause.downcast_ref().cloned()
 }
 
 const fn kind_of(refusal: &Refusal) -> ErrorKind {

@@ -6,9 +6,12 @@
 #[cfg(test)]
 mod tests;
 
-use std::error::Error;
+use std::{error::Error, fmt};
 
-use serde::{Deserialize, Serialize};
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{SeqAccess, Visitor},
+};
 use sysbox_core::{ErrorKind, Operation, PortError};
 use sysbox_transport::causes::{self, Cause};
 
@@ -23,6 +26,7 @@ pub struct Failure {
     kind: u32,
     message: String,
     /// The nearest cause first.
+    #[serde(deserialize_with = "nearest")]
     causes: Vec<String>,
 }
 
@@ -52,6 +56,39 @@ impl Failure {
         let source = Cause::chain(&causes);
         PortError { operation, kind, message, source: source.map(Into::into) }
     }
+}
+
+/// What a caller is told whose request is longer than the daemon takes.
+pub(crate) fn request_too_long(operation: Operation, bytes: usize, most: impl fmt::Display) -> PortError {
+    let message = format!(
+        "the request has {bytes} bytes and the daemon takes {most}; ask for less at once, or raise ServerOptions::message"
+    );
+    PortError::new(operation, ErrorKind::OutOfRange, message)
+}
+
+/// Reads causes and keeps as many as are told: an empty text has one byte on the wire, and many here.
+fn nearest<'de, D: Deserializer<'de>>(causes: D) -> Result<Vec<String>, D::Error> {
+    struct Nearest;
+
+    impl<'de> Visitor<'de> for Nearest {
+        type Value = Vec<String>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a list of causes")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut told: A) -> Result<Vec<String>, A::Error> {
+            let mut kept = Vec::new();
+            while let Some(cause) = told.next_element::<String>()? {
+                if kept.len() < causes::MOST {
+                    kept.push(cause);
+                }
+            }
+            Ok(kept)
+        }
+    }
+
+    causes.deserialize_seq(Nearest)
 }
 
 fn bounded(message: &str) -> String {

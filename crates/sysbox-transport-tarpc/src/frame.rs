@@ -84,11 +84,37 @@ pub(crate) enum NotBegun {
     /// This connection has as many calls open as it may.
     #[error("too many calls are open on this connection")]
     TooMany,
+    /// The request is none that the server knows.
+    #[error("it does not know this call")]
+    NotUnderstood,
+    /// For a reason that only a newer server knows.
+    #[error("for a reason with the number {0}")]
+    Other(u8),
+}
+
+impl NotBegun {
+    const fn of(code: u8) -> Self {
+        match code {
+            0 => Self::Stopping,
+            1 => Self::TooMany,
+            2 => Self::NotUnderstood,
+            other => Self::Other(other),
+        }
+    }
+
+    const fn code(self) -> u8 {
+        match self {
+            Self::Stopping => 0,
+            Self::TooMany => 1,
+            Self::NotUnderstood => 2,
+            Self::Other(other) => other,
+        }
+    }
 }
 
 /// A frame that breaks the rules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a frame of kind {kind} and {bytes} bytes is not of this protocol")]
+#[error("a frame of kind {kind} and {bytes} bytes, which is none of this protocol")]
 pub(crate) struct Malformed {
     kind: u8,
     bytes: usize,
@@ -129,8 +155,7 @@ impl ToClient {
         let (kind, id, mut rest) = split(frame)?;
         let outcome = match (kind, &*rest) {
             (ANSWER, _) => Outcome::Answer(rest),
-            (NOT_BEGUN, [0]) => Outcome::NotBegun(NotBegun::Stopping),
-            (NOT_BEGUN, [1]) => Outcome::NotBegun(NotBegun::TooMany),
+            (NOT_BEGUN, &[why]) => Outcome::NotBegun(NotBegun::of(why)),
             (TOO_LONG, [_, _, _, _, _, _, _, _]) => Outcome::TooLong { bytes: rest.get_u64_le() },
             _ => return Err(malformed(kind, &rest)),
         };
@@ -146,10 +171,7 @@ impl ToClient {
             }
             Outcome::NotBegun(why) => {
                 write_head(to, NOT_BEGUN, self.id, 1);
-                to.push(match why {
-                    NotBegun::Stopping => 0,
-                    NotBegun::TooMany => 1,
-                });
+                to.push(why.code());
             }
             Outcome::TooLong { bytes } => {
                 write_head(to, TOO_LONG, self.id, 8);
@@ -199,11 +221,13 @@ mod tests {
         ToClient { id: 4, outcome: Outcome::Answer(b"an"[..].into()) }.write(&mut bytes);
         ToClient { id: 5, outcome: Outcome::NotBegun(NotBegun::TooMany) }.write(&mut bytes);
         ToClient { id: 6, outcome: Outcome::TooLong { bytes: 9 } }.write(&mut bytes);
+        ToClient { id: 7, outcome: Outcome::NotBegun(NotBegun::NotUnderstood) }.write(&mut bytes);
         let expected = b"\x13\0\0\0\x01\x02\x01\0\0\0\0\0\0\x58\x02\0\0\0\0\0\0rq\
             \x09\0\0\0\x02\x03\0\0\0\0\0\0\0\
             \x0b\0\0\0\x01\x04\0\0\0\0\0\0\0an\
             \x0a\0\0\0\x02\x05\0\0\0\0\0\0\0\x01\
-            \x11\0\0\0\x03\x06\0\0\0\0\0\0\0\x09\0\0\0\0\0\0\0";
+            \x11\0\0\0\x03\x06\0\0\0\0\0\0\0\x09\0\0\0\0\0\0\0\
+            \x0a\0\0\0\x02\x07\0\0\0\0\0\0\0\x02";
         assert_eq!(bytes, expected);
     }
 
@@ -231,7 +255,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_read(id: u64, millis in 0..2_592_000_000_u64, content: Vec<u8>, size: u64) {
+        fn what_is_written_is_read(id: u64, millis in 0..2_592_000_000_u64, content: Vec<u8>, size: u64, why: u8) {
             let content = Bytes::from(content);
             let remaining = Duration::from_millis(millis);
             for frame in [ToServer::Call { id, remaining, request: content.clone() }, ToServer::Cancel { id }] {
@@ -241,8 +265,7 @@ mod tests {
             }
             for outcome in [
                 Outcome::Answer(content),
-                Outcome::NotBegun(NotBegun::Stopping),
-                Outcome::NotBegun(NotBegun::TooMany),
+                Outcome::NotBegun(NotBegun::of(why)),
                 Outcome::TooLong { bytes: size },
             ] {
                 let frame = ToClient { id, outcome };

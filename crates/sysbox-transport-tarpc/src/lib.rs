@@ -1,5 +1,9 @@
 //! The ports of `sysbox-core` over [tarpc](https://docs.rs/tarpc) and unix sockets, for a runtime and a daemon that are both of
 //! this project: faster than gRPC, and not for Sysbox's own daemons.
+//!
+//! tarpc itself logs by `tracing` under the target `tarpc`: spans for each call, and a warning for each that ends with its
+//! connection. All that it says of a failed call is in the error that the caller gets, so a subscriber does well to
+//! switch it off, as with the directive `tarpc=off` of `tracing_subscriber::EnvFilter`.
 #![forbid(unsafe_code)]
 
 mod codec;
@@ -22,10 +26,3 @@ pub use fs_client::TarpcFs;
 pub use mgr_client::TarpcMgr;
 pub use server::{serve_fs, serve_mgr};
 pub use sysbox_transport::{ClientOptions, ServeError, ServerOptions};
-
-/// What a caller is told whose request is longer than the daemon takes.
-fn request_too_long(bytes: usize, most: impl std::fmt::Display) -> String {
-    format!(
-        "the request has {bytes} bytes and the daemon takes {most}; ask for less at once, or raise ServerOptions::message"
-    )
-}

@@ -7,7 +7,7 @@ mod inbound;
 mod outbound;
 
 use std::{
-    io,
+    io, mem,
     net::Shutdown,
     os::{fd::AsFd, unix::net::UnixStream},
     pin::Pin,
@@ -31,6 +31,8 @@ pub(crate) struct Link {
     stream: Stream,
     inbound: Inbound,
     outbound: Outbound,
+    /// Whether it was last told that there is no room to send.
+    blocked: bool,
     /// How long the rest of a frame may take.
     patience: Option<Duration>,
     /// Set while the rest of a frame is waited for; of most, all is there at once.
@@ -40,7 +42,8 @@ pub(crate) struct Link {
 impl Link {
     /// Takes a connection over.
     pub(crate) fn new(stream: Stream) -> Self {
-        Self { stream, inbound: Inbound::new(), outbound: Outbound::default(), patience: None, late: None }
+        let (inbound, outbound) = (Inbound::new(), Outbound::default());
+        Self { stream, inbound, outbound, blocked: false, patience: None, late: None }
     }
 
     /// Waits only so long for the rest of a frame.
@@ -121,8 +124,15 @@ impl Link {
     }
 
     /// Sends what waits.
+    ///
+    /// Who is told that there is no room does other things meanwhile, and may ask again before it is polled again. Once there is
+    /// room it is therefore woken: what it has put off for want of room is to have its turn.
     pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.outbound.poll_flush(&mut self.stream, cx)
+        let flushed = self.outbound.poll_flush(&mut self.stream, cx);
+        if mem::replace(&mut self.blocked, flushed.is_pending()) && flushed.is_ready() {
+            cx.waker().wake_by_ref();
+        }
+        flushed
     }
 
     /// How many bytes were added to what is to be sent, and how many of them the kernel has taken.
@@ -150,7 +160,7 @@ pub(crate) enum LinkError {
     #[error(transparent)]
     Malformed(#[from] Malformed),
     /// The peer sends a frame that is longer than it was told it may be.
-    #[error("a frame of {bytes} bytes was announced, where {most} are allowed")]
+    #[error("a frame of {bytes} bytes, where {most} are allowed")]
     Oversized {
         /// Its length.
         bytes: u32,
@@ -163,4 +173,53 @@ pub(crate) enum LinkError {
         /// How long it was waited for.
         patience: Duration,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{
+        io::Read,
+        sync::{
+            Arc,
+            atomic::{AtomicBool, Ordering},
+        },
+        task::{Wake, Waker},
+    };
+
+    #[derive(Default)]
+    struct Woken(AtomicBool);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+
+    #[tokio::test]
+    async fn who_was_told_that_there_is_no_room_is_woken_once_there_is_whoever_finds_out() {
+        let (ours, mut theirs) = UnixStream::pair().expect("a pair");
+        theirs.set_nonblocking(true).expect("set");
+        let mut link = Link::new(Stream::new(ours).expect("registered"));
+        link.send(|to| to.resize(1 << 20, 7));
+        let mut told_no_room = false;
+        loop {
+            // One that nothing else knows, so that only the flush itself can wake it.
+            let woken = Arc::new(Woken::default());
+            let waker = Waker::from(woken.clone());
+            match link.poll_flush(&mut Context::from_waker(&waker)) {
+                Poll::Pending => told_no_room = true,
+                Poll::Ready(flushed) => {
+                    flushed.expect("sent");
+                    assert!(told_no_room && woken.0.load(Ordering::Relaxed));
+                    break;
+                }
+            }
+            let _ = theirs.read(&mut vec![0; 1 << 20]);
+            tokio::task::yield_now().await;
+        }
+        let woken = Arc::new(Woken::default());
+        assert!(link.poll_flush(&mut Context::from_waker(&Waker::from(woken.clone()))).is_ready());
+        assert!(!woken.0.load(Ordering::Relaxed), "there was room all the time");
+    }
 }

@@ -5,8 +5,9 @@
 //!                            connection, transport, desk  mgr_server
 //! ```
 //!
-//! What a peer can make a server hold is, beside some 27 KiB for its connection: one request that is not complete yet, and each
-//! that is complete and waits for its turn.
+//! What a peer can make a server hold is, beside some 27 KiB for its connection: one request that is not complete yet, each that is
+//! complete and waits for its turn, and each answer that it does not fetch. The last two are `ServerOptions::streams` together.
+//! A request is decoded before it waits, and then takes up to about 24 times its bytes: a list of many short texts takes most.
 
 mod connection;
 mod desk;
@@ -20,7 +21,14 @@ use sysbox_core::{ErrorKind, FsPort, MgrPort, Operation, PortError};
 use sysbox_transport::{Calls, Listener, Reception, ServeError, ServerOptions, Stream, serve};
 use tokio_util::sync::CancellationToken;
 
-use crate::{codec, codec::DecodeError, fault::Failure, fs_server::FsService, hello, mgr_server::MgrService};
+use crate::{
+    codec,
+    codec::DecodeError,
+    fault::{Failure, request_too_long},
+    fs_server::FsService,
+    hello,
+    mgr_server::MgrService,
+};
 
 /// The answer to come, as bytes.
 pub(crate) type Answering = Pin<Box<dyn Future<Output = Bytes> + Send>>;
@@ -33,7 +41,7 @@ pub(crate) trait Service: Clone + Debug + Send + Sync + 'static {
     /// Begins to answer a request.
     ///
     /// # Errors
-    /// When it is none; its connection is to end then.
+    /// When it is none that is known here.
     fn answer(&self, request: Bytes) -> Result<Answering, DecodeError>;
 }
 
@@ -135,8 +143,5 @@ pub(crate) fn encoded<T: Serialize>(operation: Operation, reply: &Result<T, Fail
 
 /// Whether a request is longer than it may be, and what its caller is told then.
 pub(crate) fn too_long(operation: Operation, bytes: usize, most: usize) -> Option<Failure> {
-    (bytes > most).then(|| {
-        let message = crate::request_too_long(bytes, most);
-        Failure::from(&PortError::new(operation, ErrorKind::OutOfRange, message))
-    })
+    (bytes > most).then(|| Failure::from(&request_too_long(operation, bytes, most)))
 }

@@ -1,7 +1,8 @@
 //! The calls of both ports as messages: one variant per call, and an answer's variant is that of its request.
 //!
 //! The variants are in the order of the port's methods and their numbers cross, so this is the wire contract: a new call is a
-//! new variant at the end, none is moved, removed or changed. A peer that does not know a variant cannot read the message.
+//! new variant at the end, none is moved, removed or changed. A server that does not know
+//! a request's variant answers that it has not begun the call, and goes on.
 //!
 //! They are written by hand because the client that tarpc generates panics on the answer to another call: a daemon that
 //! lies must not bring down a runtime.

@@ -4,7 +4,7 @@
 //! runtime keeps the rules of the domain, whoever sent it. Every struct is taken apart field by field, so that a new field
 //! breaks the build instead of being dropped.
 //!
-//! These types are the wire contract, whose bytes `tests/golden.rs` holds. Names do not cross, only values in the order
+//! These types are the wire contract, whose bytes `wire/tests/golden.rs` holds. Names do not cross, only values in the order
 //! in which fields and variants stand here. So a struct's fields never change; what a call needs beyond them is a new
 //! variant at the end of its enum in [`service`](crate::service).
 

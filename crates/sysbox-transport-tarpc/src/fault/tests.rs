@@ -104,6 +104,15 @@ fn message_and_causes_are_bounded_by_who_sends_and_by_who_reads() {
     }
 }
 
+#[test]
+fn of_the_causes_that_a_peer_tells_no_more_are_ever_held_than_are_told() {
+    let hostile = Failure { kind: 13, message: "why".to_owned(), causes: vec![String::new(); 100_000] };
+    let mut bytes = BytesMut::new();
+    encode(&hostile, &mut bytes).expect("it has a form");
+    let read = decode::<Failure>(&bytes).expect("a failure");
+    assert_eq!((read.causes.len(), read.message), (causes::MOST, hostile.message));
+}
+
 proptest! {
     #[test]
     fn message_and_causes_cross_word_for_word(message in "\\PC{1,200}", causes in vec("\\PC{0,100}", 0..8)) {

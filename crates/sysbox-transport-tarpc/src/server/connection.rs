@@ -123,8 +123,8 @@ async fn greeted(link: &mut Link) -> Result<Hello, LinkError> {
     poll_fn(|cx| link.poll_hello(cx)).await?.ok_or(LinkError::Ended)
 }
 
-/// Says hello and no more. The peer has the grace to hear it: what it still sends is read, for the kernel takes back what was said
-/// on a socket that is closed before all was read from it.
+/// Says hello and no more. The peer has the grace to hear it: what it still sends is read, for a peer that cannot write because the
+/// socket is closed may take that for the reason, and never read what was said.
 async fn part(mut link: Link, hello: Hello, options: &ServerOptions) {
     link.send(|to| to.extend(hello.encode()));
     let said = async {

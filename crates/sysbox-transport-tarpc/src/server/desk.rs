@@ -2,8 +2,12 @@
 //!
 //! tarpc knows which calls are open, and drops one whose time is up or that is cancelled; dropping it leaves what has begun
 //! alone. All is done by the connection's own task: answers that are there at the same time leave in one write.
+//!
+//! Every open call is looked after however slowly the peer reads: an answer that does not fit yet is kept here. So a peer that
+//! does not read holds up neither the turns of others nor the end.
 
 use std::{
+    collections::VecDeque,
     mem,
     pin::Pin,
     task::{Context, Poll, ready},
@@ -11,6 +15,7 @@ use std::{
 
 use bytes::Bytes;
 use futures::{Sink, Stream, future::Abortable, stream::FuturesUnordered};
+use sysbox_transport::causes::Chain;
 use tarpc::{
     ChannelError, Response,
     server::{BaseChannel, Channel, Config, TrackedRequest},
@@ -18,7 +23,6 @@ use tarpc::{
 
 use super::{Answering, Service, transport::Transport};
 use crate::{
-    codec::DecodeError,
     frame::{NotBegun, Outcome},
     link::LinkError,
 };
@@ -33,7 +37,9 @@ pub(super) struct Desk<S> {
     service: S,
     channel: BaseChannel<Bytes, Outcome, Transport>,
     open: FuturesUnordered<Open>,
-    /// How many may be open.
+    /// Answers that the peer has no room for yet.
+    answers: VecDeque<(u64, Bytes)>,
+    /// How many calls may be open or have their answers here.
     most: usize,
     /// How many were taken in.
     taken: usize,
@@ -61,7 +67,8 @@ impl<S: Service> Desk<S> {
     /// With at most so many calls open at once.
     pub(super) fn new(service: S, transport: Transport, most: usize) -> Self {
         let channel = BaseChannel::new(Config::default(), transport);
-        Self { service, channel, open: FuturesUnordered::new(), most, taken: 0, stopping: false }
+        let (open, answers) = (FuturesUnordered::new(), VecDeque::new());
+        Self { service, channel, open, answers, most, taken: 0, stopping: false }
     }
 
     /// How many calls there have been.
@@ -71,7 +78,7 @@ impl<S: Service> Desk<S> {
 
     /// Whether all that is left is that the peer fetches its last answers.
     pub(super) fn is_done(&self) -> bool {
-        self.stopping && self.channel.in_flight_requests() == 0
+        self.stopping && self.open.is_empty()
     }
 
     /// Takes no more. The kernel refuses what the peer would send from now on; what it has sent already is read, and calls among
@@ -98,23 +105,20 @@ impl<S: Service> Desk<S> {
                 return Pin::new(&mut self.channel).poll_flush(cx).map_err(Into::into);
             }
             if room == 0 || (took.is_pending() && answered.is_pending()) {
-                ready!(Pin::new(&mut self.channel).poll_flush(cx))?;
                 if room == 0 {
                     cx.waker().wake_by_ref();
                 }
+                ready!(Pin::new(&mut self.channel).poll_flush(cx))?;
                 return Poll::Pending;
             }
         }
     }
 
-    /// Takes in what came, as long as there is room for it and the peer takes what it is told; ends when no more comes and no
-    /// call is open.
+    /// Takes in what came, as long as there is room for it, and drops calls whose time is up; ends when no more comes and no call
+    /// is open.
     fn poll_take(&mut self, cx: &mut Context<'_>, room: &mut usize) -> Poll<Result<Option<()>, DeskError>> {
         let mut took = Poll::Pending;
         while *room > 0 {
-            if Pin::new(&mut self.channel).poll_ready(cx)?.is_pending() {
-                return took.map(Ok);
-            }
             match Pin::new(&mut self.channel).poll_next(cx)? {
                 Poll::Ready(Some(call)) => self.take(call)?,
                 Poll::Ready(None) => return Poll::Ready(Ok(None)),
@@ -129,31 +133,43 @@ impl<S: Service> Desk<S> {
     fn take(&mut self, call: TrackedRequest<Bytes>) -> Result<(), DeskError> {
         self.taken += 1;
         let id = call.request.id;
-        let refused = if self.stopping {
-            NotBegun::Stopping
-        } else if self.channel.in_flight_requests() > self.most {
-            NotBegun::TooMany
-        } else {
-            let answering = self.service.answer(call.request.message)?;
-            self.open.push(Open { id, answering: Abortable::new(answering, call.abort_registration) });
-            return Ok(());
-        };
-        self.tell(id, Outcome::NotBegun(refused))
+        match self.begin(call.request.message) {
+            Ok(answering) => {
+                self.open.push(Open { id, answering: Abortable::new(answering, call.abort_registration) });
+                Ok(())
+            }
+            Err(why) => self.tell(id, Outcome::NotBegun(why)),
+        }
     }
 
-    /// Sends what is answered, as long as the peer takes it.
+    fn begin(&self, request: Bytes) -> Result<Answering, NotBegun> {
+        if self.stopping {
+            return Err(NotBegun::Stopping);
+        }
+        if self.open.len() + self.answers.len() >= self.most {
+            return Err(NotBegun::TooMany);
+        }
+        self.service.answer(request).map_err(|error| {
+            tracing::debug!(error = %Chain(&error), "a peer asks for what is not known here");
+            NotBegun::NotUnderstood
+        })
+    }
+
+    /// Looks after all open calls, and sends what is answered, as long as the peer takes it.
     fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), DeskError>> {
         let mut answered = Poll::Pending;
         loop {
-            if Pin::new(&mut self.channel).poll_ready(cx)?.is_pending() {
-                return answered.map(Ok);
+            while !self.answers.is_empty() && Pin::new(&mut self.channel).poll_ready(cx)?.is_ready() {
+                if let Some((id, answer)) = self.answers.pop_front() {
+                    self.tell(id, Outcome::Answer(answer))?;
+                }
+                answered = Poll::Ready(());
             }
             match Pin::new(&mut self.open).poll_next(cx) {
-                Poll::Ready(Some((id, Some(answer)))) => self.tell(id, Outcome::Answer(answer))?,
+                Poll::Ready(Some((id, Some(answer)))) => self.answers.push_back((id, answer)),
                 Poll::Ready(Some((_, None))) => {}
                 Poll::Ready(None) | Poll::Pending => return answered.map(Ok),
             }
-            answered = Poll::Ready(());
         }
     }
 
@@ -168,9 +184,6 @@ pub(super) enum DeskError {
     /// It cannot be used.
     #[error("a connection broke")]
     Link(#[from] ChannelError<LinkError>),
-    /// A request is none.
-    #[error("a peer sent what is no request")]
-    Decode(#[from] DecodeError),
     /// A call has the id of one that is open.
     #[error("a peer gave two calls the same id")]
     Duplicate,

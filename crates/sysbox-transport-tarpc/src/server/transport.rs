@@ -16,6 +16,10 @@ use crate::{
     link::{Link, LinkError},
 };
 
+/// How many frames are read before others have their turn. Cancellations of nothing make no call, so that calls alone would not
+/// bound it.
+const AT_ONCE: usize = 256;
+
 /// The server's end, of a connection whose peer was greeted.
 #[derive(Debug)]
 pub(super) struct Transport {
@@ -24,6 +28,8 @@ pub(super) struct Transport {
     max_answer: u64,
     /// How many calls came.
     calls: usize,
+    /// How many frames may still be read before others have their turn.
+    room: usize,
     context: context::Context,
     /// Whether the peer is told that no more is read.
     stopping: bool,
@@ -36,6 +42,7 @@ impl Transport {
             link,
             max_answer: max_answer.min(LONGEST),
             calls: 0,
+            room: AT_ONCE,
             context: context::current(),
             stopping: false,
         }
@@ -69,11 +76,19 @@ impl Transport {
 impl Stream for Transport {
     type Item = Result<ClientMessage<Bytes>, LinkError>;
 
+    /// Reads no more while the peer does not take what it is told.
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        ready!(self.as_mut().poll_ready(cx))?;
+        if self.room == 0 {
+            self.room = AT_ONCE;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         let Some(frame) = ready!(self.link.poll_frame(cx))? else {
             // While it does not stop, the end means that the peer is gone, and nobody waits for what is open.
             return Poll::Ready((!self.stopping).then_some(Err(LinkError::Ended)));
         };
+        self.room -= 1;
         let message = match ToServer::parse(frame)? {
             ToServer::Call { id, remaining, request } => {
                 self.calls += 1;
@@ -114,5 +129,39 @@ impl Sink<Response<Outcome>> for Transport {
 
     fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), LinkError>> {
         self.poll_flush(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures::StreamExt;
+    use std::{future::poll_fn, io::Write, os::unix::net::UnixStream};
+
+    #[tokio::test]
+    async fn a_peer_that_only_cancels_lets_others_have_their_turn_and_is_read_on() {
+        let (ours, mut theirs) = UnixStream::pair().expect("a pair");
+        let mut link = Link::new(sysbox_transport::Stream::new(ours).expect("registered"));
+        link.limit(1 << 10);
+        let mut transport = Transport::new(link, 0);
+        let mut cancels = Vec::new();
+        for id in 0..=1000 {
+            ToServer::Cancel { id }.write(&mut cancels);
+        }
+        theirs.write_all(&cancels).expect("sent");
+        let mut at_once = Vec::new();
+        while at_once.iter().sum::<usize>() < 1001 {
+            let came = poll_fn(|cx| {
+                let mut came = 0;
+                while let Poll::Ready(message) = transport.poll_next_unpin(cx) {
+                    message.expect("it goes on").expect("a frame");
+                    came += 1;
+                }
+                Poll::Ready(came)
+            });
+            at_once.push(came.await);
+            tokio::task::yield_now().await;
+        }
+        assert!(at_once.iter().all(|came| *came <= AT_ONCE), "{at_once:?}");
     }
 }

@@ -15,6 +15,13 @@ use crate::{
     served::{Served, within},
 };
 
+/// A request of about so many kilobytes.
+fn mounts(count: usize) -> MountsToPrepare {
+    let source = AbsPath::new(format!("/{}", "x".repeat(995))).expect("absolute");
+    let mounts = vec![MountToPrepare { source, exclusive: false }; count];
+    MountsToPrepare { id: "c1".parse().expect("valid"), uid: HostUid(1), gid: HostGid(2), mounts }
+}
+
 async fn told(first: Vec<u8>) -> PortError {
     let daemon = Daemon::new(move |_, mut stream| {
         let first = first.clone();
@@ -36,6 +43,39 @@ async fn a_daemon_of_another_version_is_told_with_both_and_what_to_upgrade() {
         for part in [&format!("version {version} of"), "version 1", upgrade] {
             assert!(error.message.contains(part), "{error}");
         }
+    }
+}
+
+#[tokio::test]
+async fn why_a_daemon_is_not_spoken_with_is_told_to_each_caller_that_waits_for_its_hello() {
+    let (begin, begun) = tokio::sync::watch::channel(false);
+    let daemon = Daemon::new(move |_, mut stream| {
+        let mut begun = begun.clone();
+        async move {
+            begun.wait_for(|begun| *begun).await.expect("the test goes on");
+            let _ = stream.write_all(&hello(7, MGR, SERVED, 1, 1)).await;
+            let _ = stream.read_to_end(&mut Vec::new()).await;
+        }
+    });
+    let mgr = mgr(&daemon.socket, impatient());
+    // One is let through, others wait for their turn, and one for how much the daemon takes.
+    let mut calls: Vec<_> = (0..20)
+        .map(|_| {
+            let mgr = mgr.clone();
+            tokio::spawn(async move { pause(&mgr).await })
+        })
+        .collect();
+    calls.push(tokio::spawn({
+        let mgr = mgr.clone();
+        async move { mgr.prep_mounts(&mounts(20)).await }
+    }));
+    // In this runtime of one thread all of them wait by then.
+    tokio::task::yield_now().await;
+    begin.send_replace(true);
+    for call in calls {
+        let error = within(call).await.expect("no panic").expect_err("not served");
+        assert_eq!(error.kind, ErrorKind::Unimplemented, "{error}");
+        assert!(error.message.contains("version 7"), "{error}");
     }
 }
 
@@ -110,13 +150,8 @@ async fn a_long_first_request_waits_until_the_daemon_has_said_how_much_it_takes(
         speak_on(stream).await;
     });
     let mgr = mgr(&daemon.socket, impatient());
-    let request = |count| {
-        let source = AbsPath::new(format!("/{}", "x".repeat(995))).expect("absolute");
-        let mounts = vec![MountToPrepare { source, exclusive: false }; count];
-        MountsToPrepare { id: "c1".parse().expect("valid"), uid: HostUid(1), gid: HostGid(1), mounts }
-    };
-    let error = within(mgr.prep_mounts(&request(30))).await.expect_err("too long");
+    let error = within(mgr.prep_mounts(&mounts(30))).await.expect_err("too long");
     assert_eq!(error.kind, ErrorKind::OutOfRange);
     assert!(error.message.contains("20000"), "{error}");
-    within(mgr.prep_mounts(&request(18))).await.expect("short enough");
+    within(mgr.prep_mounts(&mounts(18))).await.expect("short enough");
 }

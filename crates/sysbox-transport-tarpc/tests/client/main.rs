@@ -15,4 +15,5 @@ mod replies;
 #[path = "../support/served.rs"]
 mod served;
 mod sharing;
+mod standing_still;
 mod stopping;

@@ -9,7 +9,7 @@ use sysbox_core::{ErrorKind, PortError};
 
 use crate::{
     daemon::{Daemon, alloc, impatient, mgr, pause},
-    frames::{PAUSE, answer, frame},
+    frames::{PAUSE, answer, frame, not_begun},
     served::within,
 };
 
@@ -63,15 +63,20 @@ async fn an_answer_that_the_daemon_holds_back_because_it_is_too_long_concerns_it
 
 #[tokio::test]
 async fn frames_that_break_the_rules_end_the_connection_and_the_next_call_has_a_new_one() {
-    for broken in [
-        |_| frame(1, 0, &[0; 2000]),
-        |id| frame(9, id, &[]),
-        |id| frame(2, id, &[9]),
-        |_| vec![3, 0, 0, 0, 1, 2, 3],
-    ] {
+    for broken in [|_| frame(1, 0, &[0; 2000]), |id| frame(9, id, &[]), |_| vec![3, 0, 0, 0, 1, 2, 3]] {
         let error = told(broken).await;
-        assert_eq!(error.kind, ErrorKind::Unavailable, "{error}");
-        assert!(error.message.contains("does not speak tarpc"), "{error}");
+        assert_eq!(error.kind, ErrorKind::Internal, "{error}");
+        assert!(error.message.contains("carried out is not known"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_call_that_the_daemon_does_not_know_is_told_with_what_to_upgrade_and_is_not_sent_again() {
+    for (why, upgrade) in [(2, "upgrade the daemon"), (9, "upgrade this program")] {
+        // Sent again, it would be answered.
+        let error = told(move |id| not_begun(id, why)).await;
+        assert_eq!(error.kind, ErrorKind::Unimplemented, "{error}");
+        assert!(error.message.contains("did not begin") && error.message.contains(upgrade), "{error}");
     }
 }
 

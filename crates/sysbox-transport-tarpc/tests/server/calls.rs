@@ -54,6 +54,27 @@ async fn a_request_that_breaks_a_rule_never_reaches_the_port_and_its_connection_
 }
 
 #[tokio::test]
+async fn a_request_of_a_newer_client_is_answered_as_not_understood_and_no_other_call_is_lost() {
+    let (port, mut hold) = holding();
+    let served = Served::mgr(port, ServerOptions::default());
+    let mut peer = connect(&served.socket).await;
+    peer.write_all(&[greeting(), call(1, &ALLOC)].concat()).await.expect("sent");
+    within(greeted(&mut peer)).await.expect("served");
+    hold.begun().await;
+    // A variant that there is not, and a call with more in it than it has.
+    let newer = [call(2, &[14, 1, b'c']), call(3, &[&ALLOC[..], &[0]].concat())].concat();
+    peer.write_all(&newer).await.expect("sent");
+    for expected in [2, 3] {
+        assert_eq!(within(next(&mut peer)).await.expect("told"), (2, expected, vec![2]));
+    }
+    hold.let_go();
+    let (kind, id, _) = within(next(&mut peer)).await.expect("answered");
+    assert_eq!((kind, id), (1, 1));
+    drop(peer);
+    served.end().await;
+}
+
+#[tokio::test]
 async fn a_panic_in_the_port_is_an_internal_error_and_the_daemon_lives() {
     let mut port = MockMgrPort::new();
     port.expect_pause().returning(|_| panic!("on purpose"));

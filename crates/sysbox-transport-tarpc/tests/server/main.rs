@@ -8,5 +8,6 @@ mod frames;
 #[path = "../support/held.rs"]
 mod held;
 mod hellos;
+mod not_reading;
 #[path = "../support/served.rs"]
 mod served;
