@@ -3,6 +3,7 @@
 //! All of them are one decorator, which passes everything on but for one thing; the table says which. A flaw belongs behind a
 //! transport, on the side of the backend: so it is also seen whether the transport would hide it.
 
+mod alter;
 mod breaks;
 mod define;
 mod fs;

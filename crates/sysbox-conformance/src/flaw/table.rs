@@ -3,9 +3,10 @@
 
 use std::{mem::swap, num::NonZeroU32, time::Duration};
 
-use sysbox_core::{ContainerData, ErrorKind::*, FsEntryKind, IdMappings, MountKind, Operation::*, ShiftType};
+use sysbox_core::{ContainerData, ErrorKind::*, FsEntryKind, MountKind, Operation::*, ShiftType};
 
 use super::{
+    alter::{each, none, overlook_root, shorten},
     breaks::{Break, Break::*, nowhere},
     define::flaws,
     habit::Habit,
@@ -14,31 +15,6 @@ use super::{
 use crate::Ability;
 
 const USUAL: NonZeroU32 = NonZeroU32::new(65_536).unwrap();
-
-fn each<T>(list: &mut [T], alter: fn(&mut T)) {
-    list.iter_mut().for_each(alter);
-}
-
-fn none() -> IdMappings {
-    IdMappings::default()
-}
-
-/// Drops the last extent.
-fn shorten(mappings: &mut IdMappings) {
-    if let Some((_, rest)) = mappings.as_slice().split_last() {
-        // A part of mappings is mappings.
-        *mappings = IdMappings::new(rest.iter().copied()).unwrap_or_default();
-    }
-}
-
-/// Drops all extents with the host's root but the first of all.
-fn overlook_root(mappings: &mut IdMappings) {
-    let seen = mappings.as_slice().iter().enumerate();
-    let seen =
-        seen.filter(|(nth, extent)| *nth == 0 || !extent.host().contains(0)).map(|(_, extent)| *extent);
-    // A part of mappings is mappings.
-    *mappings = IdMappings::new(seen).unwrap_or_default();
-}
 
 flaws! {
     // Registrations
