@@ -12,7 +12,7 @@ use std::{
         fd::{AsFd, BorrowedFd},
         unix::net::UnixStream,
     },
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread,
     time::Duration,
 };
@@ -43,6 +43,14 @@ impl SeccompPort for Takes {
     }
 }
 
+/// Lets no other test count meanwhile. What tokio keeps for the whole process is there from its first runtime on, whichever test makes
+/// that.
+fn alone() -> MutexGuard<'static, ()> {
+    let guard = COUNTING.lock().unwrap_or_else(PoisonError::into_inner);
+    wait(async {});
+    guard
+}
+
 fn descriptors() -> usize {
     fs::read_dir("/proc/self/fd").expect("there").count()
 }
@@ -66,7 +74,7 @@ fn peer(stream: &UnixStream, text: &str, count: usize, ends: bool) {
 
 #[test]
 fn no_way_of_being_refused_leaves_a_descriptor_open() {
-    let _alone = COUNTING.lock().unwrap_or_else(PoisonError::into_inner);
+    let _alone = alone();
     let too_large = " ".repeat(5000);
     let within = Duration::from_millis(20);
     let before = descriptors();
@@ -94,7 +102,7 @@ fn no_way_of_being_refused_leaves_a_descriptor_open() {
 
 #[test]
 fn no_way_of_not_being_taken_leaves_a_descriptor_open() {
-    let _alone = COUNTING.lock().unwrap_or_else(PoisonError::into_inner);
+    let _alone = alone();
     let before = descriptors();
     let deadlines = Deadlines { seccomp: Duration::from_millis(50), ..Deadlines::default() };
     let options = ClientOptions { deadlines, patience: Duration::ZERO };
@@ -122,7 +130,7 @@ fn no_way_of_not_being_taken_leaves_a_descriptor_open() {
 
 #[test]
 fn a_hundred_thousand_hand_overs_leave_neither_a_descriptor_nor_memory() {
-    let _alone = COUNTING.lock().unwrap_or_else(PoisonError::into_inner);
+    let _alone = alone();
     let outer = tempfile::tempdir().expect("a directory");
     let dir = AbsPath::new(outer.path().join("run")).expect("absolute");
     wait(async {
