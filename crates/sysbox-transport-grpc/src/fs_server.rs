@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use sysbox_core::{ContainerData, FsPort, Operation};
-use sysbox_transport::{Answer, Calls};
+use sysbox_transport::{Answer, Calls, NO_FS_DAEMON};
 use tonic::{Request, Response, Status, async_trait};
 
 use crate::{
@@ -26,8 +26,7 @@ impl FsService {
     }
 
     fn port(&self) -> Result<&Arc<Port>, Status> {
-        let nobody = "this daemon emulates no /proc and /sys; run sysbox-runc with --no-sysbox-fs";
-        self.port.as_ref().ok_or_else(|| Status::unimplemented(nobody))
+        self.port.as_ref().ok_or_else(|| Status::unimplemented(NO_FS_DAEMON))
     }
 
     async fn call(

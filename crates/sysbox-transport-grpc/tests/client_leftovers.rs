@@ -16,8 +16,10 @@ use sysbox_core::{
 use sysbox_transport_grpc::{ClientOptions, GrpcMgr};
 use tokio::{runtime::Runtime, task::yield_now, time::timeout};
 
-#[path = "client_support/process.rs"]
+#[path = "../../sysbox-transport/tests/shared/daemon_process.rs"]
 mod process;
+#[path = "support/subject.rs"]
+mod subject;
 
 const TEST: &str = "calls_given_up_silent_daemons_and_lost_connections_leave_nothing_behind";
 

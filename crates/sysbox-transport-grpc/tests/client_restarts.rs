@@ -12,8 +12,10 @@ use process::{ANSWERS, Process, place, runtime, serve_if_told};
 use sysbox_core::{ErrorKind, MgrPort};
 use sysbox_transport_grpc::{ClientOptions, GrpcMgr};
 
-#[path = "client_support/process.rs"]
+#[path = "../../sysbox-transport/tests/shared/daemon_process.rs"]
 mod process;
+#[path = "support/subject.rs"]
+mod subject;
 
 const TEST: &str =
     "a_daemon_killed_and_started_again_between_calls_is_not_noticed_and_nothing_is_left_behind";

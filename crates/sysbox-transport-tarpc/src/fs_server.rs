@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use sysbox_core::{ContainerData, ErrorKind, FsPort, Operation, PortError};
-use sysbox_transport::{Answer, Calls};
+use sysbox_transport::{Answer, Calls, NO_FS_DAEMON};
 
 use crate::{
     codec::{self, DecodeError},
@@ -45,8 +45,7 @@ impl FsService {
     }
 
     fn port(&self, operation: Operation) -> Result<&Arc<Port>, Failure> {
-        let nobody = "this daemon emulates no /proc and /sys; run sysbox-runc with --no-sysbox-fs";
-        let none = || Failure::from(&PortError::new(operation, ErrorKind::Unimplemented, nobody));
+        let none = || Failure::from(&PortError::new(operation, ErrorKind::Unimplemented, NO_FS_DAEMON));
         self.port.as_ref().ok_or_else(none)
     }
 

@@ -23,8 +23,10 @@ use tokio::{
     time::timeout,
 };
 
-#[path = "client_support/process.rs"]
+#[path = "../../sysbox-transport/tests/shared/daemon_process.rs"]
 mod process;
+#[path = "support/subject.rs"]
+mod subject;
 
 /// No step takes longer.
 const LONG: Duration = Duration::from_secs(20);

@@ -52,5 +52,5 @@ pub use dial::{DialError, dial, try_connect};
 pub use listen::{ListenError, Listener};
 pub use offload::Offloaded;
 pub use peer::{Peer, PeerPolicy};
-pub use serve::{Answer, Calls, Reception, ServeError, ServerOptions, Subject, serve};
+pub use serve::{Answer, Calls, NO_FS_DAEMON, Reception, ServeError, ServerOptions, Subject, serve};
 pub use stream::{Stream, StreamWatch};

@@ -73,6 +73,9 @@ impl Default for ServerOptions {
     }
 }
 
+/// What the calls of an fs daemon are answered where the backend has none, with `Unimplemented`.
+pub const NO_FS_DAEMON: &str = "this daemon emulates no /proc and /sys; run sysbox-runc with --no-sysbox-fs";
+
 /// A socket can no longer be served.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

@@ -4,7 +4,9 @@
 mod backlog;
 mod connecting;
 mod daemon;
+#[path = "../../../sysbox-transport/tests/shared/every_fs_call.rs"]
 mod every_fs_call;
+#[path = "../../../sysbox-transport/tests/shared/every_mgr_call.rs"]
 mod every_mgr_call;
 mod large;
 mod losing;
@@ -13,3 +15,6 @@ mod replies;
 mod served;
 mod sharing;
 mod stopping;
+#[path = "../support/subject.rs"]
+mod subject;
+mod without_extension;

@@ -4,7 +4,9 @@
 mod backlog;
 mod connecting;
 mod daemon;
+#[path = "../../../sysbox-transport/tests/shared/every_fs_call.rs"]
 mod every_fs_call;
+#[path = "../../../sysbox-transport/tests/shared/every_mgr_call.rs"]
 mod every_mgr_call;
 #[path = "../support/frames.rs"]
 mod frames;
@@ -17,3 +19,5 @@ mod served;
 mod sharing;
 mod standing_still;
 mod stopping;
+#[path = "../support/subject.rs"]
+mod subject;

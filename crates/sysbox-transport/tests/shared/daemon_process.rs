@@ -12,11 +12,12 @@ use std::{
 
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, set_parent_process_death_signal, waitpid};
 use sysbox_core::{AbsPath, ContainerConfig, HostGid, HostUid, Subids, port::MockMgrPort};
-use sysbox_transport::{Listener, Offloaded};
-use sysbox_transport_tarpc::{ServerOptions, serve_mgr};
+use sysbox_transport::{Listener, Offloaded, ServerOptions};
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 use tokio_util::sync::CancellationToken;
+
+use crate::subject::{GREETING, serve_mgr};
 
 /// Tells the second copy where to serve, and how.
 const DIRECTORY: &str = "SYSBOX_TEST_SERVE_IN";
@@ -133,8 +134,7 @@ fn lose(dir: &AbsPath) {
     println!("listening");
     for stream in listener.incoming() {
         let mut stream = stream.expect("accepted");
-        // What a manager says first: version 1, served, requests of 4 MiB, one call at once.
-        let _ = stream.write_all(b"sysbox-tarpc\x01\0\0\0\x01\0\0\0\0\0\x40\0\0\0\0\0\x01\0\0\0");
+        let _ = stream.write_all(GREETING);
         let _ = stream.read(&mut [0; 10]);
     }
 }

@@ -8,9 +8,12 @@ use std::{
 use sysbox_core::{
     AbsPath, ContainerData, ErrorKind, FsPort, IdRange, Operation, PortError, port::MockFsPort,
 };
-use sysbox_transport_tarpc::{ClientOptions, TarpcFs};
+use sysbox_transport::ClientOptions;
 
-use crate::served::{Served, within};
+use crate::{
+    served::{Served, within},
+    subject::Fs,
+};
 
 fn path(path: &str) -> AbsPath {
     AbsPath::new(path).expect("absolute")
@@ -45,7 +48,7 @@ async fn every_field_of_a_container_reaches_the_fs_daemon_by_every_call() {
     port.expect_update().times(2).withf(known).returning(|_| Ok(()));
     port.expect_unregister().times(2).withf(known).returning(|_| Ok(()));
     let served = Served::fs(Some(Arc::new(port)));
-    let fs = TarpcFs::new(served.socket.clone(), ClientOptions::default());
+    let fs = Fs::new(served.socket.clone(), ClientOptions::default());
     assert_eq!(within(fs.mountpoint()).await.expect("told"), path("/var/lib/sysboxfs-ü"));
     for container in [full(), empty()] {
         within(fs.pre_register(&container)).await.expect("known");
@@ -68,7 +71,7 @@ async fn an_error_of_the_fs_daemon_names_the_callers_operation() {
     port.expect_update().returning(move |_| error(Operation::FsUpdate, ErrorKind::DataLoss));
     port.expect_unregister().returning(move |_| error(Operation::FsUnregister, ErrorKind::Aborted));
     let served = Served::fs(Some(Arc::new(port)));
-    let fs = TarpcFs::new(served.socket.clone(), ClientOptions::default());
+    let fs = Fs::new(served.socket.clone(), ClientOptions::default());
     let errors = [
         within(fs.mountpoint()).await.expect_err("fails"),
         within(fs.pre_register(&full())).await.expect_err("fails"),

@@ -1,4 +1,4 @@
-//! Each call of the manager port crosses to its own method with every field, and back.
+//! Over every transport, each call of the manager port crosses to its own method with every field, and back.
 
 use sysbox_core::{
     AbsPath, ContainerConfig, ContainerId, FsEntry, FsEntryKind, FsStateRequest, HostGid, HostUid, IdMapping,
@@ -6,11 +6,11 @@ use sysbox_core::{
     MountsToPrepare, Registration, ShiftType, ShiftfsMark, ShiftfsMarks, SubidRequest, Subids, Update,
     port::MockMgrPort,
 };
-use sysbox_transport_tarpc::{ClientOptions, ServerOptions, TarpcMgr};
+use sysbox_transport::{ClientOptions, ServerOptions};
 
 use crate::{
-    daemon::mgr,
     served::{Served, within},
+    subject::Mgr,
 };
 
 fn id() -> ContainerId {
@@ -29,9 +29,9 @@ fn mappings(host: u32) -> IdMappings {
     .expect("valid")
 }
 
-fn serve(port: MockMgrPort) -> (Served, TarpcMgr) {
+fn serve(port: MockMgrPort) -> (Served, Mgr) {
     let served = Served::mgr(port, ServerOptions::default());
-    let mgr = mgr(&served.socket, ClientOptions::default());
+    let mgr = Mgr::new(served.socket.clone(), ClientOptions::default());
     (served, mgr)
 }
 
