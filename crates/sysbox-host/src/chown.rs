@@ -2,8 +2,8 @@
 //!
 //! - **On record.** The tree's root bears a [`TreeRecord`] from before the first change until after the last one back, in
 //!   an attribute that no container can see or write. So an interrupted shift is finished or undone by whoever comes next.
-//! - **By range.** The container's ids `[0, count)` and the host's share none, so each id tells by itself whether it is
-//!   shifted: every step may be repeated, and ids of neither range are left alone.
+//! - **By range.** The tree's own ids, `[0, count)` or as many from another base on, and the host's share none, so each id
+//!   tells by itself whether it is shifted: every step may be repeated, and ids of neither range are left alone.
 //! - **Whole inodes.** Owners, the ids in ACLs and the root of file capabilities are shifted; set-id bits and
 //!   capabilities, which chown(2) drops, are restored, also by the next call after a crash. Times of modification stay.
 //! - **Never out of the tree.** The walk is on a detached clone of the tree's mount, in which nothing is mounted; no symbolic
@@ -15,22 +15,21 @@
 //! Two calls must not work on one tree at the same time, nor may the tree be changed meanwhile: the caller sees to that. (A
 //! lock on the tree would not help: a container can lock its own root directory as well.)
 
-mod acl;
+pub(crate) mod acl;
 mod apply;
-mod capability;
+pub(crate) mod capability;
 mod error;
-mod ids;
+pub(crate) mod ids;
 mod inode;
 mod mark;
 mod plan;
-mod queue;
 mod record;
 mod survey;
 mod tree;
-mod workers;
 
+use rustix::fs::fstat;
 use sysbox_core::{
-    AbsPath, ContainerId,
+    AbsPath, ContainerId, Owner,
     tree::{TreeIds, TreePhase, TreeRecord},
 };
 
@@ -55,15 +54,18 @@ pub struct ShiftReport {
     pub changed: u64,
 }
 
+/// The owner of what the container's root owns in a tree made for containers.
+const ROOT: Owner = Owner::new(0, 0);
+
 /// Shifts the owners of a tree to these ids of the host, for this container.
 ///
 /// It finishes what an interrupted call, a revert as well, has begun; a tree that is on record as shifted is not walked. Needs
 /// `CAP_SYS_ADMIN`, `CAP_CHOWN`, `CAP_FOWNER`, `CAP_FSETID` and `CAP_SETFCAP` in the initial user namespace, and `/proc`.
 ///
 /// # Errors
-/// - [`ChownError::RangeTooLow`], [`ChownError::NotPrivileged`], [`ChownError::NoTrustedAttributes`],
-///   [`ChownError::Record`], [`ChownError::OtherIds`], [`ChownError::IdInRange`], [`ChownError::StrayMark`],
-///   [`ChownError::Attribute`]: nothing was changed.
+/// - [`ChownError::RangeTooLow`], [`ChownError::RangesOverlap`], [`ChownError::NoOwnRange`], [`ChownError::NotPrivileged`],
+///   [`ChownError::NoTrustedAttributes`], [`ChownError::Record`], [`ChownError::OtherIds`], [`ChownError::IdInRange`],
+///   [`ChownError::StrayMark`], [`ChownError::Attribute`]: nothing was changed.
 /// - [`ChownError::Refused`], [`ChownError::System`]: the kernel refused a step; see [`record()`] for whether owners may have
 ///   changed, and call [`revert_tree`] to undo it or this function again to go on.
 pub fn shift_tree(
@@ -72,12 +74,27 @@ pub fn shift_tree(
     ids: TreeIds,
     progress: &(dyn Fn(Progress) + Sync),
 ) -> Result<ShiftReport, ChownError> {
-    let direction = Direction::to_host(ids)?;
+    shift_tree_from(root, container, ROOT, ids, progress)
+}
+
+/// As [`shift_tree`], of a tree whose own ids begin at those of `from`, who comes to be the container's root: user ids
+/// `[from.uid, from.uid + count)` are shifted, and group ids likewise.
+///
+/// # Errors
+/// As [`shift_tree`].
+pub fn shift_tree_from(
+    root: &AbsPath,
+    container: &ContainerId,
+    from: Owner,
+    ids: TreeIds,
+    progress: &(dyn Fn(Progress) + Sync),
+) -> Result<ShiftReport, ChownError> {
+    let direction = Direction::to_host_from(from, ids)?;
     let tree = Tree::open(root)?;
-    let mut record = TreeRecord { container: container.clone(), ids, phase: TreePhase::Shifting };
+    let mut record = TreeRecord { container: container.clone(), from, ids, phase: TreePhase::Shifting };
     let trust = match record::read(&tree)? {
         None => Trust::Fresh,
-        Some(found) if found.ids != ids => {
+        Some(found) if (found.from, found.ids) != (from, ids) => {
             return Err(ChownError::OtherIds { root: root.as_path().to_owned(), record: found });
         }
         Some(found) if found.phase == TreePhase::Shifted => {
@@ -95,7 +112,7 @@ pub fn shift_tree(
     Ok(ShiftReport { inodes: plan.inodes, changed })
 }
 
-/// Shifts the owners of a tree back to the container's ids, as its record says; without a record there is nothing to do.
+/// Shifts the owners of a tree back to the ones it was made with, as its record says; without a record there is nothing to do.
 ///
 /// It undoes an interrupted shift, and finishes an interrupted revert. What a container has made in the meantime is shifted
 /// back as well. Needs the same privileges as [`shift_tree`].
@@ -105,13 +122,38 @@ pub fn shift_tree(
 pub fn revert_tree(root: &AbsPath, progress: &(dyn Fn(Progress) + Sync)) -> Result<ShiftReport, ChownError> {
     let tree = Tree::open(root)?;
     let Some(record) = record::read(&tree)? else { return Ok(ShiftReport::default()) };
-    let direction = Direction::to_container(record.ids)?;
+    let direction = Direction::to_host_from(record.from, record.ids)?.inverse();
     let plan = survey::survey(&tree, direction, Trust::OnRecord)?;
     record::write(&tree, &TreeRecord { phase: TreePhase::Reverting, ..record })?;
     let changed = apply::apply(&tree, direction, &plan, progress)?;
     record::remove(&tree)?;
     tracing::debug!(%root, inodes = plan.inodes, changed, "reverted");
     Ok(ShiftReport { inodes: plan.inodes, changed })
+}
+
+/// Puts a tree on record as shifted from 0:0 to these ids that somebody else has shifted, such as another runtime by a plain
+/// chown, so that [`revert_tree`] shifts it back. No owner is changed; a tree with the same record stays as it is.
+///
+/// Needs `CAP_SYS_ADMIN` in the initial user namespace.
+///
+/// # Errors
+/// [`ChownError::NotShifted`] when the root directory does not belong to the container's root, [`ChownError::OtherIds`] when
+/// the tree has another record, and as [`shift_tree`]. Nothing was changed.
+pub fn adopt(root: &AbsPath, container: &ContainerId, ids: TreeIds) -> Result<(), ChownError> {
+    Direction::to_host(ids)?;
+    let tree = Tree::open(root)?;
+    let path = || root.as_path().to_owned();
+    let stat = fstat(tree.root()).map_err(|errno| ChownError::system("look at", path(), errno))?;
+    let owner = Owner::new(stat.st_uid, stat.st_gid);
+    let record = TreeRecord { container: container.clone(), from: ROOT, ids, phase: TreePhase::Shifted };
+    match record::read(&tree)? {
+        Some(found) if found == record => Ok(()),
+        Some(found) => Err(ChownError::OtherIds { root: path(), record: found }),
+        None if owner != ids.root() => {
+            Err(ChownError::NotShifted { root: path(), found: owner, wanted: ids.root() })
+        }
+        None => record::write(&tree, &record),
+    }
 }
 
 /// What a tree says of itself; `None` if its owners are as they were made.

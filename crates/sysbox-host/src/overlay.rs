@@ -1,10 +1,12 @@
-//! Overlays: mounting them, on ID-mapped layers too, and finding out what a mounted one is made of.
+//! Overlays: mounting them, on ID-mapped layers too, cloning them, and finding out what a mounted one is made of.
 
+mod again;
+pub mod clone;
 mod context;
 mod mapped;
 mod shown;
 
-use std::{fs, io, path::Path};
+use std::{fs, path::Path};
 
 use rustix::{
     fs::CWD,
@@ -14,6 +16,8 @@ use sysbox_core::{AbsPath, HostError, IdMappings, host::OverlayLayers};
 
 use crate::{error::failed, idmap, mountinfo};
 
+pub use again::Again;
+use again::Purpose;
 pub(crate) use mapped::common_parent;
 
 /// Mounts an overlay of these layers at `target`.
@@ -60,6 +64,10 @@ pub fn refresh(path: &AbsPath) -> Result<(), HostError> {
     if mount.kind != "overlay" || mount.mount_point != canonical {
         return Ok(());
     }
+    if shown::parse(&mount.super_options).upper.is_none() {
+        // Nothing can be written to it by anybody, and the kernel takes a reconfiguration for a wish to.
+        return Ok(());
+    }
     fspick(CWD, &canonical, FsPickFlags::FSPICK_CLOEXEC)
         .and_then(|context| fsconfig_reconfigure(&context))
         .map_err(failed("refresh the overlay at", path))
@@ -81,10 +89,13 @@ impl Mounted {
         uids: &IdMappings,
         gids: &IdMappings,
     ) -> Result<(), HostError> {
-        if let Some(work) = self.layers.work.as_ref().filter(|_| is_volatile(&self.layers)) {
-            allow_volatile_again(work).map_err(failed("clear the volatile mark in", work.display()))?;
-        }
-        idmap::move_to(mapped::create(&self.layers, self.attributes, scratch, uids, gids)?, target)
+        let layers = again::with_own_work(&self.layers, Purpose::IdMapped)?;
+        idmap::move_to(mapped::create(&layers, self.attributes, scratch, uids, gids)?, target)
+    }
+
+    /// Removes what [`attach_idmapped`](Self::attach_idmapped) has made beside the mount.
+    pub(crate) fn tidy_idmapped(&self) -> Result<(), HostError> {
+        again::remove_own_work(&self.layers, Purpose::IdMapped)
     }
 }
 
@@ -101,16 +112,9 @@ pub(crate) fn mounted_at(path: &AbsPath) -> Result<Option<Mounted>, HostError> {
     Ok(Some(Mounted { layers, attributes: mount.attributes() }))
 }
 
-fn is_volatile(layers: &OverlayLayers) -> bool {
-    // Linux 6.18 and later show the second.
-    layers.has_option("volatile") || layers.has_option("fsync=volatile")
-}
-
-/// Removes the mark by which overlayfs refuses a work directory whose overlay may have lost data in a crash. The overlay
-/// that left it is mounted, so there was none.
-fn allow_volatile_again(work: &Path) -> io::Result<()> {
-    match fs::remove_dir_all(work.join("work/incompat/volatile")) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
+/// Whether a feature such as `index` is on in a mounted overlay: the options show only what is not the module's default.
+fn is_on(layers: &OverlayLayers, feature: &str) -> bool {
+    let default = || fs::read_to_string(format!("/sys/module/overlay/parameters/{feature}"));
+    layers.has_option(&format!("{feature}=on"))
+        || (!layers.has_option(&format!("{feature}=off")) && default().is_ok_and(|value| value.trim() == "Y"))
 }

@@ -14,8 +14,8 @@ use crate::{idmap, overlay, userns::UserNamespace};
 /// `scratch` is a directory that may be mounted on, in a mount namespace of this call's own; nothing of that is seen there,
 /// or left. Any number of callers may give the same.
 ///
-/// As the second overlay takes over the upper layer and work directory, the first one is for reading only from then on
-/// (the kernel's `filesystems/overlayfs`, "Sharing and copying layers"): write through `target`.
+/// While the second overlay is in use, write through `target` alone (the kernel's `filesystems/overlayfs`, "Sharing and copying
+/// layers"). When it is gone, [`tidy_idmapped`] lets the first one see what was written. There is one such overlay at a time.
 ///
 /// # Errors
 /// When a file system cannot be ID-mapped, the overlay allows no second one (`index=on`) or came out read-only, a path is
@@ -31,4 +31,15 @@ pub fn attach_idmapped(
         Some(overlay) => overlay.attach_idmapped(target, scratch, uids, gids),
         None => idmap::attach(rootfs, target, &UserNamespace::new(uids, gids)?),
     }
+}
+
+/// Lets the overlay mounted exactly at `rootfs` see what was written by way of [`attach_idmapped`], and removes the work directory that
+/// was made for that. Does nothing where no overlay is. What was attached must be gone.
+///
+/// # Errors
+/// When the overlay cannot be reconfigured, its layers cannot be found, or the caller is not root.
+pub fn tidy_idmapped(rootfs: &AbsPath) -> Result<(), HostError> {
+    let Some(overlay) = overlay::mounted_at(rootfs)? else { return Ok(()) };
+    overlay.tidy_idmapped()?;
+    overlay::refresh(rootfs)
 }

@@ -1,6 +1,8 @@
 //! Tree chown on real trees, on the file system of the temporary directory, on tmpfs and on ext4. Needs root.
 #![expect(clippy::expect_used, reason = "the helpers of the tests are not seen as tests")]
 
+#[path = "chown/based.rs"]
+mod based;
 #[path = "chown/bounds.rs"]
 mod bounds;
 #[path = "chown/kept.rs"]

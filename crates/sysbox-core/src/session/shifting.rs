@@ -4,7 +4,7 @@ use oci_spec::runtime::Spec;
 
 use super::Mgr;
 use crate::{
-    HostError, HostGid, HostPort, HostUid, IdMappings, Owner,
+    HostError, HostGid, HostPort, HostUid, IdMappings,
     host::Feature,
     shift::{Decision, Facts, Policy, decide},
     syscont::{self, SpecError},
@@ -39,8 +39,7 @@ pub fn check_uid_shifting(
     let rootfs = syscont::rootfs(spec)?;
     let (uids, gids) = syscont::given_mappings(spec)?;
     let rootfs_owner = match host.tree_record(&rootfs)? {
-        // Only trees of the host's root are ever shifted.
-        Some(_) => Owner::new(0, 0),
+        Some(record) => record.from,
         None => host.owner(&rootfs)?,
     };
     let config = mgr.config();
@@ -73,7 +72,7 @@ fn host_id_of_root(field: &'static str, mappings: &IdMappings) -> Result<u32, Sp
 mod tests {
     use super::*;
     use crate::{
-        AbsPath, ContainerConfig, MockHostPort, ShiftType,
+        AbsPath, ContainerConfig, MockHostPort, Owner, ShiftType,
         host::{FileSystem, Support},
         tree::{TreeIds, TreePhase, TreeRecord},
     };
@@ -140,6 +139,7 @@ mod tests {
         let range = "231072:65536".parse().expect("valid");
         let record = TreeRecord {
             container: "c0".parse().expect("valid"),
+            from: Owner::new(0, 0),
             ids: TreeIds { uids: range, gids: range },
             phase: TreePhase::Shifting,
         };

@@ -14,7 +14,7 @@ const NAMED_GROUP: [u8; 2] = 0x08u16.to_le_bytes();
 /// Gives each id in the ACL to `visit` and puts in its place what that answers.
 ///
 /// Returns `None` for an ACL that is not of version 2; it may be changed in part then.
-pub(super) fn rewrite<E>(
+pub(crate) fn rewrite<E>(
     acl: &mut [u8],
     mut visit: impl FnMut(IdKind, u32) -> Result<u32, E>,
 ) -> Option<Result<(), E>> {

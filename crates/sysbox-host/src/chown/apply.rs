@@ -13,8 +13,8 @@ use super::{
     inode::Inode,
     plan::{Batch, Change, Plan},
     tree::{Place, Tree},
-    workers,
 };
+use crate::walk::workers;
 
 /// So many inodes a thread deals with before it tells.
 const STEP: u64 = 256;
@@ -50,7 +50,7 @@ fn round(
     meter: &Meter<'_>,
 ) -> Result<u64, ChownError> {
     let next = AtomicUsize::new(0);
-    let changed = workers::run(|| {
+    let changed = workers::run::<_, ChownError>(|| {
         let mut worker = Worker { tree, direction, meter, untold: 0, changed: 0 };
         while let Some(batch) = batches.get(next.fetch_add(1, Ordering::Relaxed)) {
             let path = plan.directories.path(batch.directory);

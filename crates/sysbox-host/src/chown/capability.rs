@@ -11,7 +11,7 @@ const LEN_2: usize = 20;
 const LEN_3: usize = 24;
 
 /// The user id of the root that the capabilities are for; `None` when they are of an unknown form.
-pub(super) fn root(value: &[u8]) -> Option<u32> {
+pub(crate) fn root(value: &[u8]) -> Option<u32> {
     let word = |at: usize| Some(u32::from_le_bytes(*value.get(at..)?.first_chunk()?));
     match (word(0)? & REVISION_MASK, value.len()) {
         (REVISION_2, LEN_2) => Some(0),
@@ -21,7 +21,7 @@ pub(super) fn root(value: &[u8]) -> Option<u32> {
 }
 
 /// The same capabilities for another root; `None` when they are of an unknown form.
-pub(super) fn with_root(value: &[u8], new: u32) -> Option<Vec<u8>> {
+pub(crate) fn with_root(value: &[u8], new: u32) -> Option<Vec<u8>> {
     if root(value)? == new {
         return Some(value.to_vec());
     }

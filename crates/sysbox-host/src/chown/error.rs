@@ -3,9 +3,11 @@
 use std::{fmt, io, path::PathBuf};
 
 use sysbox_core::{
-    IdRange,
+    IdRange, InvalidIdRange, Owner,
     tree::{TreeRecord, UnreadableTreeRecord},
 };
+
+use crate::walk::workers::NoThread;
 
 /// Why the owners of a tree could not be shifted, or their record not be read.
 ///
@@ -21,6 +23,27 @@ pub enum ChownError {
         kind: IdKind,
         /// The range.
         range: IdRange,
+    },
+    /// The range shares ids with the tree's own, that do not begin at 0.
+    #[error("the {kind} range {range} shares ids with {own}, the tree's own; choose a range that does not")]
+    RangesOverlap {
+        /// Which of the two ranges.
+        kind: IdKind,
+        /// The ids of the tree where it is not shifted.
+        own: IdRange,
+        /// The range that it should be shifted to.
+        range: IdRange,
+    },
+    /// There are not as many ids as the range has from the tree's first one on.
+    #[error("the tree's own {kind} range would begin at {first}; choose a smaller range for the container")]
+    NoOwnRange {
+        /// Which of the two ranges.
+        kind: IdKind,
+        /// The id that stands for the container's root.
+        first: u32,
+        /// Why that is no range.
+        #[source]
+        source: InvalidIdRange,
     },
     /// The caller lacks `CAP_SYS_ADMIN` in the initial user namespace, without which the kernel hides the record.
     #[error(
@@ -54,6 +77,16 @@ pub enum ChownError {
         root: PathBuf,
         /// Its record.
         record: TreeRecord,
+    },
+    /// A tree that is to be taken over as shifted does not belong to the container's root.
+    #[error("{root:?} belongs to {found}, and as a tree shifted for this container it would to {wanted}")]
+    NotShifted {
+        /// The root of the tree.
+        root: PathBuf,
+        /// Its owner.
+        found: Owner,
+        /// The host's owner of what the container's root owns.
+        wanted: Owner,
     },
     /// A tree without a record has an id in the range that it should be shifted to. It would be taken for a shifted one on
     /// the way back.
@@ -119,6 +152,12 @@ pub enum ChownError {
         #[source]
         source: io::Error,
     },
+}
+
+impl From<NoThread> for ChownError {
+    fn from(NoThread(source): NoThread) -> Self {
+        Self::NoThread { source }
+    }
 }
 
 impl ChownError {

@@ -1,10 +1,10 @@
 //! The two directions of a shift, as functions on single ids.
 //!
-//! The container's range `[0, count)` and the host's range share no id (checked when a [`Direction`] is made), so an id
-//! tells by itself on which side it is: applying a direction twice is applying it once, and an id of neither range, which is
-//! not the container's, stays as it is.
+//! The tree's own range, `[0, count)` or that from another base on, and the host's range share no id (checked when a
+//! [`Direction`] is made), so an id tells by itself on which side it is: applying a direction twice is applying it once, and
+//! an id of neither range, which is not the container's, stays as it is.
 
-use sysbox_core::{IdRange, tree::TreeIds};
+use sysbox_core::{IdRange, Owner, tree::TreeIds};
 
 use super::{ChownError, IdKind};
 
@@ -27,25 +27,45 @@ impl Leg {
 
 /// Where user and group ids go: to the host's ranges, or back to the container's.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Direction {
+pub(crate) struct Direction {
     users: Leg,
     groups: Leg,
 }
 
 impl Direction {
-    /// From the container's ids to the host's.
-    pub(super) fn to_host(ids: TreeIds) -> Result<Self, ChownError> {
-        let leg = |kind, range: IdRange| match IdRange::new(0, range.count()) {
-            Ok(own) if !own.overlaps(range) => Ok(Leg { from: own, to: range }),
-            _ => Err(ChownError::RangeTooLow { kind, range }),
-        };
-        Ok(Self { users: leg(IdKind::User, ids.uids)?, groups: leg(IdKind::Group, ids.gids)? })
+    /// From a container's ids to the host's.
+    pub(crate) fn to_host(ids: TreeIds) -> Result<Self, ChownError> {
+        Self::to_host_from(Owner::new(0, 0), ids)
     }
 
-    /// From the host's ids back to the container's.
-    pub(super) fn to_container(ids: TreeIds) -> Result<Self, ChownError> {
-        let Self { users, groups } = Self::to_host(ids)?;
-        Ok(Self { users: users.inverse(), groups: groups.inverse() })
+    /// From the host's ids back to a container's.
+    pub(crate) fn to_container(ids: TreeIds) -> Result<Self, ChownError> {
+        Self::to_host(ids).map(Self::inverse)
+    }
+
+    /// From a tree's own ids, those from this owner's on, to the host's.
+    pub(super) fn to_host_from(from: Owner, ids: TreeIds) -> Result<Self, ChownError> {
+        let leg = |kind, first, range: IdRange| {
+            let own = IdRange::new(first, range.count()).map_err(|source| ChownError::NoOwnRange {
+                kind,
+                first,
+                source,
+            })?;
+            match own.overlaps(range) {
+                false => Ok(Leg { from: own, to: range }),
+                true if first == 0 => Err(ChownError::RangeTooLow { kind, range }),
+                true => Err(ChownError::RangesOverlap { kind, own, range }),
+            }
+        };
+        Ok(Self {
+            users: leg(IdKind::User, from.uid.0, ids.uids)?,
+            groups: leg(IdKind::Group, from.gid.0, ids.gids)?,
+        })
+    }
+
+    /// The way back.
+    pub(super) const fn inverse(self) -> Self {
+        Self { users: self.users.inverse(), groups: self.groups.inverse() }
     }
 
     const fn leg(self, kind: IdKind) -> Leg {
@@ -56,12 +76,12 @@ impl Direction {
     }
 
     /// The id in place of `id`.
-    pub(super) const fn apply(self, kind: IdKind, id: u32) -> u32 {
+    pub(crate) const fn apply(self, kind: IdKind, id: u32) -> u32 {
         self.leg(kind).apply(id)
     }
 
     /// The range that ids of this kind go to.
-    pub(super) const fn destination(self, kind: IdKind) -> IdRange {
+    pub(crate) const fn destination(self, kind: IdKind) -> IdRange {
         self.leg(kind).to
     }
 }
@@ -77,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn a_range_that_begins_below_its_size_is_refused() {
+    fn ranges_that_share_an_id_are_refused() {
         let low = ids((65_536, 65_536), (65_535, 65_536));
         assert!(matches!(
             Direction::to_host(low),
@@ -87,24 +107,42 @@ mod tests {
             Direction::to_container(ids((0, 1), (1, 1))),
             Err(ChownError::RangeTooLow { kind: IdKind::User, .. })
         ));
+        let range = ids((65_536, 65_536), (65_536, 65_536));
+        assert!(Direction::to_host(range).is_ok());
+        assert!(matches!(
+            Direction::to_host_from(Owner::new(0, 1), range),
+            Err(ChownError::RangesOverlap { kind: IdKind::Group, own, .. }) if own.last() == 65_536
+        ));
+    }
+
+    #[test]
+    fn a_base_without_room_for_the_range_is_refused() {
+        let base = Owner::new(u32::MAX - 10, 0);
+        assert!(matches!(
+            Direction::to_host_from(base, ids((100, 11), (100, 11))),
+            Err(ChownError::NoOwnRange { kind: IdKind::User, first, .. }) if first == base.uid.0
+        ));
     }
 
     #[test]
     fn users_and_groups_go_their_own_way() {
-        let direction = Direction::to_host(ids((100_000, 10), (200_000, 20))).expect("high enough");
+        let direction =
+            Direction::to_host_from(Owner::new(0, 5), ids((100_000, 10), (200_000, 20))).expect("disjoint");
         assert_eq!(direction.apply(IdKind::User, 9), 100_009);
-        assert_eq!(direction.apply(IdKind::User, 10), 10, "beyond the container's range");
-        assert_eq!(direction.apply(IdKind::Group, 19), 200_019);
+        assert_eq!(direction.apply(IdKind::User, 10), 10, "beyond the tree's range");
+        assert_eq!(direction.apply(IdKind::Group, 24), 200_019);
+        assert_eq!(direction.apply(IdKind::Group, 4), 4, "below the tree's range");
     }
 
     proptest! {
         #[test]
         fn a_direction_applied_twice_is_applied_once_and_the_other_leads_back(
-            count in 1u32..100_000, gap in 0u32..1_000_000, id in any::<u32>(),
+            base in 0u32..100_000, count in 1u32..100_000, gap in 0u32..1_000_000, id in any::<u32>(),
         ) {
-            let ids = ids((count + gap, count), (count + gap, count));
-            let there = Direction::to_host(ids).expect("high enough");
-            let back = Direction::to_container(ids).expect("high enough");
+            let (from, first) = (Owner::new(base, base), base + count + gap);
+            let ids = ids((first, count), (first, count));
+            let there = Direction::to_host_from(from, ids).expect("disjoint");
+            let back = there.inverse();
             let shifted = there.apply(IdKind::User, id);
             prop_assert_eq!(there.apply(IdKind::User, shifted), shifted);
             if !ids.uids.contains(id) {

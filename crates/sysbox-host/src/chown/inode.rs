@@ -27,8 +27,9 @@ use super::{
     ids::Direction,
     mark::Mark,
     survey::{Trust, check_id},
-    tree::{Place, open_below},
+    tree::Place,
 };
+use crate::walk::open_below;
 
 /// The longest value that an attribute can have, of the kernel's `include/uapi/linux/limits.h`.
 const XATTR_SIZE_MAX: usize = 65_536;

@@ -18,11 +18,10 @@ use super::{
     ChownError, IdKind, IdPlace,
     ids::Direction,
     inode::{Inode, any_at_stake, has_set_id, new_owner},
-    plan::{Batches, Change, Directories, DirectoryId, Plan},
-    queue::Queue,
+    plan::{Batches, Change, Plan},
     tree::{Place, Tree},
-    workers,
 };
+use crate::walk::{Directories, DirectoryId, Queue, workers};
 
 /// The longest list of attributes that an inode can have, of the kernel's `include/uapi/linux/limits.h`.
 const XATTR_LIST_MAX: usize = 65_536;
@@ -40,7 +39,7 @@ pub(super) enum Trust {
 pub(super) fn survey(tree: &Tree, direction: Direction, trust: Trust) -> Result<Plan, ChownError> {
     let queue = Queue::new();
     let links = Mutex::default();
-    let parts = workers::run(|| {
+    let parts = workers::run::<_, ChownError>(|| {
         let mut surveyor = Surveyor {
             tree,
             direction,
@@ -51,14 +50,9 @@ pub(super) fn survey(tree: &Tree, direction: Direction, trust: Trust) -> Result<
             further: Batches::default(),
             inodes: 0,
         };
-        while let Some((id, path)) = queue.next() {
-            match surveyor.read(id, &path) {
-                Ok(found) => queue.done(id, found),
-                Err(error) => {
-                    queue.fail();
-                    return Err(error);
-                }
-            }
+        while let Some(turn) = queue.next() {
+            let found = surveyor.read(turn.id, &turn.path)?;
+            turn.done(found);
         }
         Ok(surveyor)
     })?;

@@ -13,7 +13,7 @@ use std::{
 };
 
 use rustix::{
-    fs::{CWD, Mode, OFlags, ResolveFlags, openat2},
+    fs::{CWD, OFlags},
     io::Errno,
     mount::{OpenTreeFlags, open_tree},
     thread::{CapabilitySet, capabilities},
@@ -21,9 +21,7 @@ use rustix::{
 use sysbox_core::AbsPath;
 
 use super::ChownError;
-
-/// How much of a path is resolved at once; `PATH_MAX` is 4096 with the terminator.
-const CHUNK: usize = 4000;
+use crate::walk::{open_below, open_directory};
 
 /// The inode of the initial user namespace in `/proc/self/ns`, `PROC_USER_INIT_INO` of the kernel's `proc_ns.h`.
 const INITIAL_USER_NAMESPACE: u64 = 0xEFFF_FFFD;
@@ -61,25 +59,10 @@ impl Tree {
     }
 
     /// Opens the directory with this path below the root, however long that is.
-    pub(super) fn directory(&self, mut path: &[u8]) -> Result<OwnedFd, ChownError> {
-        let failed = |errno| Place { tree: self, directory: path, name: c"." }.error("open", errno);
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOATIME;
-        let mut above: Option<OwnedFd> = None;
-        loop {
-            let from = above.as_ref().map_or_else(|| self.root.as_fd(), AsFd::as_fd);
-            // A name has at most 255 bytes, so there is a slash within a chunk.
-            let cut = path.get(..CHUNK).and_then(|chunk| chunk.iter().rposition(|&byte| byte == b'/'));
-            let Some(cut) = cut else { return open_below(from, path, flags).map_err(failed) };
-            above = Some(open_below(from, &path[..cut], OFlags::PATH | OFlags::DIRECTORY).map_err(failed)?);
-            path = &path[cut + 1..];
-        }
+    pub(super) fn directory(&self, path: &[u8]) -> Result<OwnedFd, ChownError> {
+        open_directory(self.root.as_fd(), path)
+            .map_err(|errno| Place { tree: self, directory: path, name: c"." }.error("open", errno))
     }
-}
-
-/// Opens what has this path below a directory.
-pub(super) fn open_below(from: BorrowedFd<'_>, path: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
-    let within = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
-    openat2(from, path, flags | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty(), within)
 }
 
 /// Checks what the kernel asks for before it shows a `trusted.*` attribute (xattr(7)); it hides them from all others, and a

@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 
 use sysbox_core::{
-    IdRange,
+    IdRange, Owner,
     tree::{TreeIds, TreePhase, TreeRecord},
 };
 use sysbox_host::chown::{ChownError, Progress, ShiftReport, shift_tree};
@@ -11,7 +11,7 @@ use sysbox_host::chown::{ChownError, Progress, ShiftReport, shift_tree};
 use super::support::*;
 
 fn on_record(phase: TreePhase) -> TreeRecord {
-    TreeRecord { container: container(), ids: ids(), phase }
+    TreeRecord { container: container(), from: Owner::new(0, 0), ids: ids(), phase }
 }
 
 #[test]

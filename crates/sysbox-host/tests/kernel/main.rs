@@ -8,3 +8,4 @@ mod idmap;
 mod overlay;
 mod place;
 mod rootfs;
+mod shiftfs;

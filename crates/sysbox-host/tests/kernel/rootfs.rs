@@ -4,13 +4,17 @@ use std::{fs, path::Path};
 
 use rustix::{
     fs::{StatVfsMountFlags, getxattr, statvfs},
-    mount::{MountFlags, mount, mount_remount},
+    mount::{MountFlags, UnmountFlags, mount, mount_remount, unmount},
 };
 use sysbox_core::{
     AbsPath, HostPort,
     host::{Feature, OverlayLayers, Support},
 };
-use sysbox_host::{LinuxHost, overlay, rootfs};
+use sysbox_host::{
+    LinuxHost,
+    overlay::{self, Again},
+    rootfs,
+};
 
 use crate::place::{GID, Place, UID, as_container_root, gids, owner, uids};
 
@@ -157,4 +161,36 @@ fn a_directory_within_an_overlay_cannot_be_mapped_and_the_probe_says_why() {
     }
     rootfs::attach_idmapped(&below, &place.dir("target"), &place.dir("scratch"), &uids(), &gids())
         .expect_err("overlay");
+}
+
+#[test]
+fn the_overlay_can_be_written_to_when_the_mapped_one_is_gone_and_nothing_is_left_of_that() {
+    let place = Place::new();
+    let (layers, merged) = overlay(&place, &[]);
+    let target = attach(&place, &merged);
+    as_container_root(&target, "echo by-the-container > from-0");
+    unmount(target.as_path(), UnmountFlags::empty()).expect("mounted");
+    rootfs::tidy_idmapped(&merged).expect("tidied");
+    assert_eq!(fs::read(merged.as_path().join("from-0")).expect("there"), b"by-the-container\n");
+    // Both need the work directory: a copy up, and a whiteout.
+    fs::write(merged.as_path().join("from-1"), "by the host").expect("copied up");
+    fs::remove_file(merged.as_path().join("from-2")).expect("removed");
+    let work = layers.work.expect("given");
+    let names = fs::read_dir(&work).expect("there").map(|entry| entry.expect("read").file_name());
+    assert_eq!(names.collect::<Vec<_>>(), ["work"]);
+}
+
+#[test]
+fn an_overlay_whose_work_directory_another_one_has_taken_is_written_to_by_opening_it_again() {
+    let place = Place::new();
+    let (layers, merged) = overlay(&place, &[]);
+    let runtimes = place.dir("runtimes");
+    overlay::mount(&layers, &runtimes).expect("mounted");
+    unmount(runtimes.as_path(), UnmountFlags::empty()).expect("mounted");
+    fs::write(merged.as_path().join("from-0"), "new").expect_err("its work directory is gone");
+    let again = Again::open(&merged).expect("opened").expect("an overlay");
+    fs::write(again.path().as_path().join("from-0"), "new").expect("copied up");
+    drop(again);
+    assert_eq!(fs::read(merged.as_path().join("from-0")).expect("there"), b"new");
+    assert!(Again::open(&place.dir("no-overlay")).expect("asked").is_none());
 }

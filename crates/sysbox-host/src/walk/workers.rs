@@ -5,6 +5,7 @@
 #![expect(unsafe_code, reason = "rustix marks unshare as unsafe for what some of its flags do")]
 
 use std::{
+    io,
     num::NonZero,
     panic::resume_unwind,
     thread::{self, Builder},
@@ -15,17 +16,23 @@ use rustix::{
     thread::{Pid, UnshareFlags, gettid, unshare_unsafe},
 };
 
-use super::ChownError;
-
 /// More threads than this wait for each other in the file system.
 const MOST: usize = 8;
+
+/// No thread could be started, or none with a working directory of its own.
+#[derive(Debug)]
+pub(crate) struct NoThread(pub(crate) io::Error);
 
 /// Does the same work in several threads and returns what each made of it, or the first error.
 ///
 /// All have ended when it returns. Work that fails must make the work of the others end.
-pub(super) fn run<T: Send>(work: impl Fn() -> Result<T, ChownError> + Sync) -> Result<Vec<T>, ChownError> {
+pub(crate) fn run<T, E>(work: impl Fn() -> Result<T, E> + Sync) -> Result<Vec<T>, E>
+where
+    T: Send,
+    E: Send + From<NoThread>,
+{
     let count = thread::available_parallelism().map_or(1, NonZero::get).min(MOST);
-    let work = || (gettid(), own_working_directory().and_then(|()| work()));
+    let work = || (gettid(), own_working_directory().map_err(E::from).and_then(|()| work()));
     thread::scope(|scope| {
         let mut started = Vec::with_capacity(count);
         for _ in 0..count {
@@ -33,7 +40,7 @@ pub(super) fn run<T: Send>(work: impl Fn() -> Result<T, ChownError> + Sync) -> R
                 Ok(thread) => started.push(thread),
                 // Fewer threads do the same, more slowly.
                 Err(_) if !started.is_empty() => break,
-                Err(source) => return Err(ChownError::NoThread { source }),
+                Err(source) => return Err(NoThread(source).into()),
             }
         }
         let joined =
@@ -45,10 +52,10 @@ pub(super) fn run<T: Send>(work: impl Fn() -> Result<T, ChownError> + Sync) -> R
 }
 
 /// Gives the calling thread, and no other, a working directory that it can change without moving others.
-fn own_working_directory() -> Result<(), ChownError> {
+fn own_working_directory() -> Result<(), NoThread> {
     // SAFETY: CLONE_FS ends the sharing of the root, the working directory and the umask between threads, and of nothing
     // else: memory and descriptors stay shared.
-    unsafe { unshare_unsafe(UnshareFlags::FS) }.map_err(|errno| ChownError::NoThread { source: errno.into() })
+    unsafe { unshare_unsafe(UnshareFlags::FS) }.map_err(|errno| NoThread(errno.into()))
 }
 
 /// Waits until the kernel has forgotten a thread that was joined.

@@ -1,0 +1,237 @@
+//! Files below a root directory whose contents are not trusted, such as a container's.
+//!
+//! Every path is resolved as if the root directory were `/`: symbolic links are followed, but neither they, nor `..`, nor what is
+//! swapped meanwhile, lead out of it (`RESOLVE_IN_ROOT` of `openat2(2)`). Links of `/proc` are not followed at all.
+
+use std::{
+    ffi::OsStr,
+    fs::File,
+    io::Read,
+    os::{
+        fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
+        unix::ffi::OsStrExt,
+    },
+    path::{Component, Path, PathBuf},
+};
+
+use rustix::{
+    fs::{
+        CWD, FileType, Gid, Mode, OFlags, ResolveFlags, Uid, fchmod, fchown, fstat, mkdirat, open, openat2,
+        readlinkat,
+    },
+    io::Errno,
+};
+use sysbox_core::{AbsPath, HostError, Owner};
+
+use crate::error::failed;
+
+/// As many symbolic links as the kernel follows in one path (`path_resolution(7)`).
+const MAX_LINKS: usize = 40;
+/// So often a path is tried again that the kernel could not keep in the root, since something was moved meanwhile.
+const ATTEMPTS: usize = 64;
+
+/// Why what was found is not taken.
+#[derive(Debug, thiserror::Error)]
+enum NotTaken {
+    #[error("it is no directory; remove it, or choose another path")]
+    NoDirectory,
+    #[error("it is no regular file; remove it, or choose another path")]
+    NoFile,
+    #[error("it is longer than {at_most} bytes, which it should not be; look at what it is")]
+    TooLong { at_most: usize },
+    #[error("more than {MAX_LINKS} symbolic links lead on from it; remove the loop")]
+    Loop,
+}
+
+/// Opens the directory with this path in the root; `None` if nothing has this path.
+///
+/// # Errors
+/// When it, or something on the way, is no directory, or the root itself cannot be opened.
+pub fn open_dir(root: &AbsPath, path: &AbsPath) -> Result<Option<OwnedFd>, HostError> {
+    let root = Root::open(root)?;
+    match root.resolve(path.as_path(), OFlags::RDONLY | OFlags::DIRECTORY) {
+        Ok(directory) => Ok(Some(directory)),
+        Err(Errno::NOENT) => Ok(None),
+        Err(errno) => Err(root.error("open", path.as_path(), errno)),
+    }
+}
+
+/// Opens the directory with this path in the root; what is missing of it is made, with this owner and mode.
+///
+/// A symbolic link on the way that leads nowhere is followed too: what it names in the root is made.
+///
+/// # Errors
+/// As [`open_dir`], and when a directory cannot be made.
+pub fn make_dir(root: &AbsPath, path: &AbsPath, owner: Owner, mode: u32) -> Result<OwnedFd, HostError> {
+    let root = Root::open(root)?;
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+    match root.resolve(path.as_path(), flags) {
+        Err(Errno::NOENT) => {}
+        result => return result.map_err(|errno| root.error("open", path.as_path(), errno)),
+    }
+    let resolved = root.make_missing(path.as_path(), owner, mode)?;
+    root.resolve(&resolved, flags).map_err(|errno| root.error("open", &resolved, errno))
+}
+
+/// Reads the regular file with this path in the root; `None` if nothing has this path.
+///
+/// It never waits for a fifo's writer and never opens a device.
+///
+/// # Errors
+/// When it has more than `at_most` bytes, is no regular file, or cannot be read.
+pub fn read_file(root: &AbsPath, path: &AbsPath, at_most: usize) -> Result<Option<Vec<u8>>, HostError> {
+    let root = Root::open(root)?;
+    let subject = root.subject(path.as_path());
+    let found = match root.resolve(path.as_path(), OFlags::PATH) {
+        Err(Errno::NOENT) => return Ok(None),
+        result => result.map_err(|errno| root.error("open", path.as_path(), errno))?,
+    };
+    let stat = fstat(&found).map_err(failed("look at", &subject))?;
+    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+        return Err(HostError::new("read", subject, NotTaken::NoFile));
+    }
+    // What `found` holds is opened, whatever has its name by now.
+    let file = open(descriptor_path(found.as_fd()), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+        .map_err(failed("open", &subject))?;
+    let mut contents = Vec::new();
+    let limit = u64::try_from(at_most).unwrap_or(u64::MAX).saturating_add(1);
+    File::from(file).take(limit).read_to_end(&mut contents).map_err(failed("read", &subject))?;
+    if contents.len() > at_most {
+        return Err(HostError::new("read", subject, NotTaken::TooLong { at_most }));
+    }
+    Ok(Some(contents))
+}
+
+/// The path by which the kernel finds what a descriptor holds.
+pub(crate) fn descriptor_path(fd: BorrowedFd<'_>) -> String {
+    format!("/proc/self/fd/{}", fd.as_raw_fd())
+}
+
+/// What has a path.
+enum Found {
+    Nothing,
+    Directory,
+    /// A symbolic link, and where it leads.
+    Link(PathBuf),
+}
+
+/// A root directory.
+struct Root<'a> {
+    directory: OwnedFd,
+    path: &'a AbsPath,
+}
+
+impl<'a> Root<'a> {
+    fn open(path: &'a AbsPath) -> Result<Self, HostError> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let directory = rustix::fs::openat(CWD, path.as_path(), flags, Mode::empty())
+            .map_err(failed("open the root directory", path))?;
+        Ok(Self { directory, path })
+    }
+
+    fn resolve(&self, path: &Path, flags: OFlags) -> Result<OwnedFd, Errno> {
+        let within = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+        let open = || openat2(&self.directory, path, flags | OFlags::CLOEXEC, Mode::empty(), within);
+        let mut result = open();
+        for _ in 1..ATTEMPTS {
+            match result {
+                Err(Errno::AGAIN) => result = open(),
+                done => return done,
+            }
+        }
+        result
+    }
+
+    /// Makes the directories that are missing on the way to this path, and returns the path without symbolic links.
+    fn make_missing(&self, path: &Path, owner: Owner, mode: u32) -> Result<PathBuf, HostError> {
+        let mut resolved = PathBuf::from("/");
+        let mut rest: Vec<Vec<u8>> = Vec::new();
+        push_reversed(&mut rest, path);
+        let (mut links, mut made) = (0, 0);
+        while let Some(name) = rest.pop() {
+            if name == b".." {
+                // No link is left in it, so its parent is the one that it names.
+                resolved.pop();
+                continue;
+            }
+            let next = resolved.join(OsStr::from_bytes(&name));
+            match self.look_at(&next)? {
+                Found::Directory => (resolved, made) = (next, 0),
+                Found::Link(_) if links == MAX_LINKS => {
+                    return Err(HostError::new("resolve", self.subject(&next), NotTaken::Loop));
+                }
+                Found::Link(target) => {
+                    links += 1;
+                    if target.is_absolute() {
+                        resolved = PathBuf::from("/");
+                    }
+                    push_reversed(&mut rest, &target);
+                }
+                Found::Nothing if made == ATTEMPTS => {
+                    return Err(self.error("make the directory", &next, Errno::NOENT));
+                }
+                Found::Nothing => {
+                    made += 1;
+                    self.make(&resolved, &name, owner, mode)
+                        .map_err(|errno| self.error("make the directory", &next, errno))?;
+                    // Looked at again: another one may have been faster, with a link.
+                    rest.push(name);
+                }
+            }
+        }
+        Ok(resolved)
+    }
+
+    /// What has this path, whose last name is not followed.
+    fn look_at(&self, path: &Path) -> Result<Found, HostError> {
+        let found = match self.resolve(path, OFlags::PATH | OFlags::NOFOLLOW) {
+            Err(Errno::NOENT) => return Ok(Found::Nothing),
+            result => result.map_err(|errno| self.error("open", path, errno))?,
+        };
+        let stat = fstat(&found).map_err(|errno| self.error("look at", path, errno))?;
+        match FileType::from_raw_mode(stat.st_mode) {
+            FileType::Directory => Ok(Found::Directory),
+            FileType::Symlink => {
+                let target = readlinkat(&found, c"", Vec::new())
+                    .map_err(|errno| self.error("read the link", path, errno))?;
+                Ok(Found::Link(PathBuf::from(OsStr::from_bytes(target.as_bytes()))))
+            }
+            _ => Err(HostError::new("use", self.subject(path), NotTaken::NoDirectory)),
+        }
+    }
+
+    fn make(&self, parent: &Path, name: &[u8], owner: Owner, mode: u32) -> Result<(), Errno> {
+        let parent = self.resolve(parent, OFlags::PATH | OFlags::DIRECTORY)?;
+        match mkdirat(&parent, name, Mode::RWXU) {
+            Ok(()) => {}
+            Err(Errno::EXIST) => return Ok(()),
+            Err(errno) => return Err(errno),
+        }
+        let made = crate::walk::open_below(parent.as_fd(), name, OFlags::RDONLY | OFlags::DIRECTORY)?;
+        fchown(&made, Some(Uid::from_raw(owner.uid.0)), Some(Gid::from_raw(owner.gid.0)))?;
+        fchmod(&made, Mode::from_raw_mode(mode))
+    }
+
+    fn subject(&self, path: &Path) -> String {
+        format!("{} in {}", path.display(), self.path)
+    }
+
+    fn error(&self, operation: &'static str, path: &Path, errno: Errno) -> HostError {
+        let subject = self.subject(path);
+        match errno {
+            Errno::NOTDIR => HostError::new(operation, subject, NotTaken::NoDirectory),
+            Errno::LOOP => HostError::new(operation, subject, NotTaken::Loop),
+            errno => HostError::new(operation, subject, errno),
+        }
+    }
+}
+
+/// Puts the names of a path on top of what is still to be resolved, the first one uppermost.
+fn push_reversed(rest: &mut Vec<Vec<u8>>, path: &Path) {
+    let names = path.components().rev().filter_map(|component| match component {
+        Component::Normal(name) => Some(name.as_bytes().to_vec()),
+        Component::ParentDir => Some(b"..".to_vec()),
+        _ => None,
+    });
+    rest.extend(names);
+}
