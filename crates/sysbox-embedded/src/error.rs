@@ -2,9 +2,10 @@
 
 use std::{error::Error, io, path::PathBuf, time::Duration};
 
+use rustix::io::Errno;
 use sysbox_core::{ContainerId, ErrorKind, HostError, Operation, PortError};
 
-use crate::accounts::AccountFileError;
+use crate::{accounts::AccountFileError, files::Intent};
 
 type Cause = Box<dyn Error + Send + Sync>;
 
@@ -93,6 +94,15 @@ pub enum OpenError {
         /// What SQLite said.
         source: rusqlite::Error,
     },
+    /// The files that are kept beside the database cannot be worked on.
+    #[error("the data root {message}")]
+    Files {
+        /// What it cannot have done.
+        message: String,
+        /// What the kernel said, if it was the kernel.
+        #[source]
+        source: Option<Cause>,
+    },
     /// SQLite failed for another reason.
     #[error("database {} cannot be used; check the space and the health of its disk", file.display())]
     Database {
@@ -115,6 +125,9 @@ impl OpenError {
             Self::Database { source, .. } if is(source, rusqlite::ErrorCode::DiskFull) => {
                 ErrorKind::ResourceExhausted
             }
+            Self::Files { source, .. } => {
+                source.as_ref().map_or(ErrorKind::Internal, |cause| kind_of(&**cause))
+            }
             Self::Host { .. } | Self::Database { .. } => ErrorKind::Internal,
         }
     }
@@ -127,6 +140,7 @@ impl OpenError {
             Self::Corrupt { source, .. } | Self::Locked { source, .. } | Self::Database { source, .. } => {
                 Some(source.into())
             }
+            Self::Files { source, .. } => source,
             Self::DataRootOpen { .. } | Self::DataRootOfAnother { .. } | Self::TooNew { .. } => None,
         }
     }
@@ -139,6 +153,8 @@ pub(crate) enum Fault {
     Refused { kind: ErrorKind, message: String },
     /// The host did not answer about something that the call named.
     Host { kind: ErrorKind, message: String, source: HostError },
+    /// The files of a container, or of the data root, cannot be worked on. The message goes on after "container ID ".
+    Files { message: String, source: Cause },
     /// An account file cannot be used.
     Accounts(AccountFileError),
     /// The database cannot be used.
@@ -152,6 +168,27 @@ impl Fault {
         Self::Refused { kind, message: message.into() }
     }
 
+    pub(crate) fn files(message: impl Into<String>, source: impl Into<Cause>) -> Self {
+        Self::Files { message: message.into(), source: source.into() }
+    }
+
+    /// The same, met when an earlier call was to be finished or undone.
+    #[must_use]
+    pub(crate) fn while_mending(self, intent: Intent) -> Self {
+        let whole = |message: String| {
+            let left = intent.words();
+            format!(
+                "was left {left}, and mending that failed: {message}; remove the cause and run `sysbox repair`"
+            )
+        };
+        match self {
+            Self::Refused { kind, message } => Self::Refused { kind, message: whole(message) },
+            Self::Host { kind, message, source } => Self::Host { kind, message: whole(message), source },
+            Self::Files { message, source } => Self::Files { message: whole(message), source },
+            fault @ (Self::Accounts(_) | Self::State(_) | Self::Sqlite(_)) => fault,
+        }
+    }
+
     /// Whether something is used up.
     pub(crate) const fn is_exhaustion(&self) -> bool {
         matches!(self, Self::Refused { kind: ErrorKind::ResourceExhausted, .. })
@@ -163,6 +200,10 @@ impl Fault {
         match self {
             Self::Refused { kind, message } => error(kind, &message),
             Self::Host { kind, message, source } => error(kind, &message).with_source(source),
+            Self::Files { message, source } => {
+                let told = error(kind_of(&*source), &message);
+                PortError { source: Some(source), ..told }
+            }
             Self::Accounts(fault) => {
                 let told = error(ErrorKind::FailedPrecondition, &format!("cannot be given ids: {fault}"));
                 PortError { source: fault.into_cause(), ..told }
@@ -194,6 +235,30 @@ impl From<AccountFileError> for Fault {
     fn from(error: AccountFileError) -> Self {
         Self::Accounts(error)
     }
+}
+
+/// What kind of failure the system's error, somewhere in a chain of causes, is.
+fn kind_of(cause: &(dyn Error + 'static)) -> ErrorKind {
+    match errno_of(cause) {
+        Some(Errno::NOSPC | Errno::DQUOT | Errno::MFILE | Errno::NFILE) => ErrorKind::ResourceExhausted,
+        Some(Errno::PERM | Errno::ACCESS) => ErrorKind::PermissionDenied,
+        Some(Errno::ROFS) => ErrorKind::FailedPrecondition,
+        _ => ErrorKind::Internal,
+    }
+}
+
+/// The system's error, somewhere in a chain of causes. A refusal that is not the kernel's has none.
+pub(crate) fn errno_of(error: &(dyn Error + 'static)) -> Option<Errno> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let errno = error.downcast_ref::<Errno>().copied();
+        let errno = errno.or_else(|| Errno::from_io_error(error.downcast_ref::<io::Error>()?));
+        if errno.is_some() {
+            return errno;
+        }
+        next = error.source();
+    }
+    None
 }
 
 /// Whether SQLite failed for this reason.

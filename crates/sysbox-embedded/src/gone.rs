@@ -1,38 +1,34 @@
 //! Containers that nobody will start again: stopped, and their rootfs is no longer there.
 //!
-//! A client that knows of `remove` tells; Sysbox's own clients do not, and sysbox-mgr watches for the rootfs to go. Here it is
-//! looked for when ids have run out, so that nothing need run meanwhile.
+//! A client that knows of `remove` tells; Sysbox's own clients do not, and sysbox-mgr watches for the rootfs to go. A daemon
+//! watches here too ([`watch`](crate::watch)); without one, each registration looks at a few stopped containers, and when ids
+//! have run out at all.
 
 use std::{io::ErrorKind, path::Path};
 
-use rusqlite::Connection;
+use sysbox_core::{AbsPath, ContainerId};
 
 use crate::{
-    error::Fault,
-    lifecycle,
+    disk::Disk,
     record::{ContainerRecord, ContainerState},
-    registry,
 };
 
-/// Removes such containers, and tells how many there were.
-pub(crate) fn remove(db: &Connection) -> Result<usize, Fault> {
-    let mut removed = 0;
-    for container in registry::list(db)? {
-        if is_gone(&container) {
-            tracing::info!(container = %container.id, rootfs = %container.rootfs, "its rootfs is gone: its ids are released");
-            lifecycle::remove(db, &container.id)?;
-            removed += 1;
-        }
-    }
-    Ok(removed)
+/// Those of them.
+pub(crate) fn among(containers: Vec<ContainerRecord>) -> Vec<ContainerId> {
+    containers.into_iter().filter(is_gone).map(|container| container.id).collect()
 }
 
 fn is_gone(container: &ContainerRecord) -> bool {
-    let rootfs = container.rootfs.as_path();
-    container.state == ContainerState::Stopped
-        && is_missing(rootfs)
+    container.state == ContainerState::Stopped && rootfs_is_gone(&container.rootfs, container.disk)
+}
+
+/// Whether a rootfs is gone for good. `disk` is what holds it: where that is not mounted, it has the rootfs still.
+pub(crate) fn rootfs_is_gone(rootfs: &AbsPath, disk: Option<Disk>) -> bool {
+    let path = rootfs.as_path();
+    is_missing(path)
         // Docker removes the mount point `merged` whenever a container stops, and what is around it when it is removed.
-        && (!rootfs.ends_with("merged") || rootfs.parent().is_some_and(is_missing))
+        && (!path.ends_with("merged") || path.parent().is_some_and(is_missing))
+        && disk.is_none_or(|known| Disk::that_holds(rootfs).ok() == Some(known))
 }
 
 /// Whether it is certain that a path is not there.

@@ -8,7 +8,7 @@ use crate::{
     namespaces::Namespaces,
     record::ContainerState,
     register::{hold, refuse_host_root},
-    registry::{self, Container, Mappings},
+    registry::{self, Container, ContainerNr, Mappings},
 };
 
 /// The container of that id.
@@ -16,9 +16,32 @@ use crate::{
 /// # Errors
 /// `NotFound`.
 pub(crate) fn known(db: &Connection, id: &ContainerId) -> Result<Container, Fault> {
-    registry::find(db, id)?.ok_or_else(|| {
-        Fault::refused(ErrorKind::NotFound, "is not registered; register it first, or check its id")
-    })
+    registry::find(db, id)?.ok_or_else(not_registered)
+}
+
+fn not_registered() -> Fault {
+    Fault::refused(ErrorKind::NotFound, "is not registered; register it first, or check its id")
+}
+
+/// The number of the container of that id.
+///
+/// # Errors
+/// `NotFound`.
+pub(crate) fn number(db: &Connection, id: &ContainerId) -> Result<ContainerNr, Fault> {
+    let number = registry::number(db, id)?;
+    number.ok_or_else(not_registered)
+}
+
+/// The container of that id, which must not have stopped.
+///
+/// # Errors
+/// `NotFound`; `FailedPrecondition` when it has stopped.
+pub(crate) fn alive(db: &Connection, id: &ContainerId, done: &str) -> Result<Container, Fault> {
+    let container = known(db, id)?;
+    if container.state == ContainerState::Stopped {
+        return Err(wrong_state(&container, done, "register it again first"));
+    }
+    Ok(container)
 }
 
 /// Takes over what is not known yet, and the shift.
@@ -27,10 +50,7 @@ pub(crate) fn known(db: &Connection, id: &ContainerId) -> Result<Container, Faul
 /// `NotFound`; `FailedPrecondition` when it has stopped or its mappings name ids that were given to another;
 /// `InvalidArgument` when they name the host's root.
 pub(crate) fn update(db: &Connection, request: &Update, namespaces: Namespaces) -> Result<(), Fault> {
-    let mut container = known(db, &request.id)?;
-    if container.state == ContainerState::Stopped {
-        return Err(wrong_state(&container, "updated", "register it again first"));
-    }
+    let mut container = alive(db, &request.id, "updated")?;
     refuse_host_root(&request.uid_mappings, &request.gid_mappings)?;
     let told = Mappings { uids: request.uid_mappings.clone(), gids: request.gid_mappings.clone() };
     container.mappings = container.mappings.or(&told);
@@ -56,47 +76,46 @@ pub(crate) fn unregister(db: &Connection, id: &ContainerId) -> Result<(), Fault>
     registry::save(db, &container)
 }
 
-/// Forgets it, and releases its ids if it was the last that had them.
+/// Checks that it may be removed.
 ///
 /// # Errors
 /// `NotFound`; `FailedPrecondition` when it has not stopped.
-pub(crate) fn remove(db: &Connection, id: &ContainerId) -> Result<(), Fault> {
+pub(crate) fn removable(db: &Connection, id: &ContainerId) -> Result<(), Fault> {
     let container = known(db, id)?;
     if container.state != ContainerState::Stopped {
         return Err(wrong_state(&container, "removed", "stop it and unregister it first"));
     }
-    registry::delete(db, id)?;
-    registry::remove_if_unused(db, container.userns)
+    Ok(())
 }
 
-/// Notes that its processes are frozen.
+/// Checks that it may be paused.
 ///
 /// # Errors
 /// `NotFound`; `FailedPrecondition` when it is not running.
-pub(crate) fn pause(db: &Connection, id: &ContainerId) -> Result<(), Fault> {
-    change(db, id, ContainerState::Running, ContainerState::Paused, "paused")
+pub(crate) fn pausable(db: &Connection, id: &ContainerId) -> Result<(), Fault> {
+    require(db, id, ContainerState::Running, "paused")
 }
 
-/// Notes that its processes go on.
+/// Checks that it may be resumed.
 ///
 /// # Errors
 /// `NotFound`; `FailedPrecondition` when it is not paused.
-pub(crate) fn resume(db: &Connection, id: &ContainerId) -> Result<(), Fault> {
-    change(db, id, ContainerState::Paused, ContainerState::Running, "resumed")
+pub(crate) fn resumable(db: &Connection, id: &ContainerId) -> Result<(), Fault> {
+    require(db, id, ContainerState::Paused, "resumed")
 }
 
-fn change(
-    db: &Connection,
-    id: &ContainerId,
-    from: ContainerState,
-    to: ContainerState,
-    done: &str,
-) -> Result<(), Fault> {
-    let mut container = known(db, id)?;
-    if container.state != from {
-        return Err(wrong_state(&container, done, &format!("it must be {}", from.name())));
+fn require(db: &Connection, id: &ContainerId, state: ContainerState, done: &str) -> Result<(), Fault> {
+    let container = known(db, id)?;
+    if container.state != state {
+        return Err(wrong_state(&container, done, &format!("it must be {}", state.name())));
     }
-    container.state = to;
+    Ok(())
+}
+
+/// Notes what a container is doing.
+pub(crate) fn note_state(db: &Connection, id: &ContainerId, state: ContainerState) -> Result<(), Fault> {
+    let mut container = known(db, id)?;
+    container.state = state;
     registry::save(db, &container)
 }
 

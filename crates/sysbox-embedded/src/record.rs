@@ -2,7 +2,9 @@
 
 use std::time::SystemTime;
 
-use sysbox_core::{AbsPath, ContainerId, IdRange, ShiftType};
+use sysbox_core::{AbsPath, ContainerId, IdRange, MountKind, ShiftType};
+
+use crate::{disk::Disk, files::Intent};
 
 /// A container that the manager knows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +25,30 @@ pub struct ContainerRecord {
     pub rootfs_shift: ShiftType,
     /// When it was registered last.
     pub registered: SystemTime,
+    /// Its volumes.
+    pub volumes: Vec<VolumeRecord>,
+    /// The sources of bind mounts that were prepared for it.
+    pub prepared: Vec<AbsPath>,
+    /// Whether its rootfs was cloned.
+    pub cloned: bool,
+    /// What a process has begun with its files and not finished, if no process is at it now. The next call for the container
+    /// mends it, and so does [`EmbeddedMgr::repair`](crate::EmbeddedMgr::repair).
+    pub unfinished: Option<Intent>,
+    /// What holds its rootfs, as far as is known.
+    pub(crate) disk: Option<Disk>,
+}
+
+/// A volume of a container: a directory of the data root that is mounted in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VolumeRecord {
+    /// What is kept there.
+    pub kind: MountKind,
+    /// Where it is mounted, inside.
+    pub destination: AbsPath,
+    /// Where it is, on the host.
+    pub path: AbsPath,
+    /// When it was last copied into the rootfs, or from it; since then it may have changed, unless the container has stopped.
+    pub synced: Option<SystemTime>,
 }
 
 /// What a registered container is doing, as far as the manager was told.

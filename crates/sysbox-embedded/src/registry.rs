@@ -1,14 +1,18 @@
 //! The rows of containers. Statements only; what is allowed when is decided by those who call.
 
-mod columns;
+pub(crate) mod columns;
 mod userns;
 
 use std::time::SystemTime;
 
-use rusqlite::{Connection, OptionalExtension, Row, named_params};
+use rusqlite::{
+    Connection, OptionalExtension, Row, ToSql, named_params,
+    types::{FromSql, FromSqlResult, ToSqlOutput, ValueRef},
+};
 use sysbox_core::{AbsPath, ContainerConfig, ContainerId, IdMappings, ShiftType, host::NamespaceId};
 
 use crate::{
+    disk::Disk,
     error::Fault,
     namespaces::{Namespace, Namespaces},
     record::{ContainerRecord, ContainerState},
@@ -17,6 +21,22 @@ use crate::{
 pub(crate) use userns::{
     Given, UsernsNr, count_given, forget_given, given, is_in_use, new_userns, remove_if_unused, set_given,
 };
+
+/// The number of a row of `container`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ContainerNr(i64);
+
+impl ToSql for ContainerNr {
+    fn to_sql(&self) -> Result<ToSqlOutput<'_>, rusqlite::Error> {
+        self.0.to_sql()
+    }
+}
+
+impl FromSql for ContainerNr {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        i64::column_result(value).map(Self)
+    }
+}
 
 /// A registered container.
 #[derive(Clone, Debug)]
@@ -80,6 +100,12 @@ pub(crate) fn find(db: &Connection, id: &ContainerId) -> Result<Option<Container
     Ok(db.prepare_cached(&query)?.query_row([id.as_str()], container).optional()?)
 }
 
+/// The number of a container's row.
+pub(crate) fn number(db: &Connection, id: &ContainerId) -> Result<Option<ContainerNr>, Fault> {
+    let query = "SELECT nr FROM container WHERE id = ?1";
+    Ok(db.prepare_cached(query)?.query_row([id.as_str()], |row| row.get(0)).optional()?)
+}
+
 /// The containers on record as running in a user namespace, in the order in which they were registered.
 pub(crate) fn in_userns(db: &Connection, namespace: NamespaceId) -> Result<Vec<Container>, Fault> {
     all_in(db, "userns", namespace)
@@ -124,15 +150,60 @@ pub(crate) fn delete(db: &Connection, id: &ContainerId) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Every container, by id.
+/// Every container, by id, without its files.
 pub(crate) fn list(db: &Connection) -> Result<Vec<ContainerRecord>, Fault> {
     let query = format!(
-        "SELECT {COLUMNS}, size, first_uid, first_gid \
+        "SELECT {COLUMNS}, size, first_uid, first_gid, rootfs_disk \
          FROM container JOIN userns ON userns.nr = container.userns ORDER BY id"
     );
     let mut statement = db.prepare(&query)?;
-    let records = statement.query_map([], |row| Ok(record(container(row)?, userns::given_of(row, 15)?)))?;
+    let records = statement.query_map([], listed)?;
     Ok(records.collect::<Result<_, _>>()?)
+}
+
+/// The container of that id, without its files.
+pub(crate) fn record_of(db: &Connection, id: &ContainerId) -> Result<Option<ContainerRecord>, Fault> {
+    let Some(container) = find(db, id)? else { return Ok(None) };
+    let given = given(db, container.userns)?;
+    Ok(Some(record(container, given)))
+}
+
+/// So many stopped containers at most, in turn: where to begin is drawn by lot, and after the last comes the first.
+pub(crate) fn some_stopped(db: &Connection, most: usize) -> Result<Vec<ContainerRecord>, Fault> {
+    let lot = "SELECT abs(random()) % (1 + coalesce(max(nr), 0)) FROM container";
+    let from: i64 = db.prepare_cached(lot)?.query_row([], |row| row.get(0))?;
+    let query = format!(
+        "SELECT {COLUMNS}, size, first_uid, first_gid, rootfs_disk \
+         FROM container JOIN userns ON userns.nr = container.userns \
+         WHERE state = 2 AND container.nr BETWEEN ?1 AND ?2 ORDER BY container.nr LIMIT ?3"
+    );
+    let mut found = Vec::new();
+    for (first, last) in [(from, i64::MAX), (0, from - 1)] {
+        let mut statement = db.prepare_cached(&query)?;
+        let left = i64::try_from(most - found.len()).unwrap_or(i64::MAX);
+        let records = statement.query_map((first, last, left), listed)?;
+        found.extend(records.collect::<Result<Vec<_>, _>>()?);
+    }
+    Ok(found)
+}
+
+fn listed(row: &Row<'_>) -> Result<ContainerRecord, rusqlite::Error> {
+    let disk = row.get::<_, Option<i64>>(18)?.map(Disk::of_number);
+    Ok(ContainerRecord { disk, ..record(container(row)?, userns::given_of(row, 15)?) })
+}
+
+/// What holds the rootfs of a container, as far as is known.
+pub(crate) fn disk(db: &Connection, id: &ContainerId) -> Result<Option<Disk>, Fault> {
+    let query = "SELECT rootfs_disk FROM container WHERE id = ?1";
+    let number = db.prepare_cached(query)?.query_row([id.as_str()], |row| row.get(0)).optional()?;
+    Ok(number.flatten().map(Disk::of_number))
+}
+
+/// Writes down what holds the rootfs of a container.
+pub(crate) fn note_disk(db: &Connection, id: &ContainerId, disk: Option<Disk>) -> Result<(), Fault> {
+    let statement = "UPDATE container SET rootfs_disk = ?2 WHERE id = ?1";
+    db.prepare_cached(statement)?.execute((id.as_str(), disk.map(Disk::number)))?;
+    Ok(())
 }
 
 /// Takes every container for stopped.
@@ -199,5 +270,10 @@ fn record(container: Container, given: Option<Given>) -> ContainerRecord {
         rootfs,
         rootfs_shift,
         registered,
+        volumes: Vec::new(),
+        prepared: Vec::new(),
+        cloned: false,
+        unfinished: None,
+        disk: None,
     }
 }

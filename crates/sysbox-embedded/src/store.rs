@@ -51,6 +51,15 @@ const fn log_limit(connections: Connections) -> u64 {
     }
 }
 
+/// Where a change is when its session has ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Durability {
+    /// In SQLite's log, which the kernel writes to the disk in its own time.
+    InLog,
+    /// On the disk.
+    OnDisk,
+}
+
 #[derive(Debug)]
 pub(crate) struct Store {
     root: DataRoot,
@@ -68,21 +77,30 @@ impl Store {
 
     /// Reads one state of the database.
     pub(crate) fn read<T>(&self, work: impl FnOnce(&Connection) -> Result<T, Fault>) -> Result<T, Fault> {
-        self.session(TransactionBehavior::Deferred, work)
+        self.session(TransactionBehavior::Deferred, Durability::InLog, work)
     }
 
     /// Changes the database: all of what `work` does, or nothing if it fails.
     pub(crate) fn write<T>(&self, work: impl FnOnce(&Connection) -> Result<T, Fault>) -> Result<T, Fault> {
-        self.session(TransactionBehavior::Immediate, work)
+        self.session(TransactionBehavior::Immediate, Durability::InLog, work)
+    }
+
+    /// The same, on the disk when it returns: what follows from it outside of the database must not outlast it in a power cut.
+    pub(crate) fn write_durably<T>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        self.session(TransactionBehavior::Immediate, Durability::OnDisk, work)
     }
 
     fn session<T>(
         &self,
         behavior: TransactionBehavior,
+        durability: Durability,
         work: impl FnOnce(&Connection) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
         let mut kept = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        self.prepared_session(&mut kept, behavior, work).map_err(|fault| match fault {
+        self.prepared_session(&mut kept, behavior, durability, work).map_err(|fault| match fault {
             Fault::Sqlite(error) => Fault::State(self.state_error(error)),
             other => other,
         })
@@ -93,17 +111,25 @@ impl Store {
         &self,
         kept: &mut Option<Opened>,
         behavior: TransactionBehavior,
+        durability: Durability,
         work: impl FnOnce(&Connection) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
         loop {
             let shared = self.root.lock_shared()?;
             if let Some(mut opened) = Opened::current(kept.take(), &self.root)? {
+                // It cannot be chosen within a transaction (https://www.sqlite.org/pragma.html#pragma_synchronous).
+                if durability == Durability::OnDisk {
+                    opened.sqlite.pragma_update(None, "synchronous", "full")?;
+                }
                 let transaction = opened.sqlite.transaction_with_behavior(behavior)?;
                 if self.is_ready(&transaction)? {
                     // A transaction that is not committed is rolled back when it goes.
                     let outcome = work(&transaction)
                         .and_then(|value| transaction.commit().map(|()| value).map_err(Fault::Sqlite));
                     if !matches!(outcome, Err(Fault::Sqlite(_))) {
+                        if durability == Durability::OnDisk {
+                            opened.sqlite.pragma_update(None, "synchronous", "normal")?;
+                        }
                         self.trim_log(&opened.sqlite);
                         *kept = self.to_keep(opened);
                     }

@@ -42,6 +42,10 @@ pub trait MgrPort: Debug + Send + Sync {
 
     /// Tells that a container has stopped. What a restart needs is kept, ids and mounts among it.
     ///
+    /// Its files are as if it had never run with other owners: what it kept in the directories behind mounts is in its rootfs,
+    /// owners in its cloned rootfs and of sources of bind mounts are shifted back, and its shiftfs marks are removed, save where
+    /// others still use the same.
+    ///
     /// # Errors
     /// `FailedPrecondition` when it has stopped already.
     async fn unregister(&self, id: &ContainerId) -> Result<(), PortError>;
@@ -62,28 +66,50 @@ pub trait MgrPort: Debug + Send + Sync {
     /// `ResourceExhausted` when no such range is free. `InvalidArgument` when the container has ranges of another size.
     async fn alloc_subids(&self, request: &SubidRequest) -> Result<Subids, PortError>;
 
-    /// Prepares sources of bind mounts so that the container's root owns them.
-    async fn prep_mounts(&self, request: &MountsToPrepare) -> Result<(), PortError>;
-
-    /// Gives the mounts behind special directories. A restarted container gets those it had.
-    async fn req_mounts(&self, request: &MountRequests) -> Result<Vec<Mount>, PortError>;
-
-    /// Marks directories for shiftfs and gives the marks that were made.
+    /// Prepares sources of bind mounts so that the container's root owns them, where no mount can be made that shows them so.
+    ///
+    /// A source that another container uses stays as it is; where one of the two is to be the only one, that is no failure. When
+    /// the last container that uses it stops, it is owned as before.
     ///
     /// # Errors
-    /// `FailedPrecondition` where the kernel has no shiftfs.
+    /// `FailedPrecondition` when the container has stopped. `InvalidArgument` when a source is not there; none is prepared then.
+    async fn prep_mounts(&self, request: &MountsToPrepare) -> Result<(), PortError>;
+
+    /// Gives the mounts behind special directories, in the order of the wishes. A restarted container gets those it had.
+    ///
+    /// Each kind, destination and container has a directory of its own, with what the rootfs had at the destination when it was
+    /// asked for first. What is kept there is in the rootfs whenever the container is paused or has stopped: what was added and
+    /// changed, and what was deleted is not. It is removed with the container.
+    ///
+    /// The directory has mode 0700 for [`MountKind::VarLibDocker`] and [`MountKind::VarLibContainerdOvfs`], else 0755. Where the
+    /// rootfs is ID-mapped, its owner is root and owners are those of the rootfs. Else its owner is the container's root on the
+    /// host; and where the shift is by shiftfs or chown, owners in it are the host's ids, and in the rootfs the container's.
+    ///
+    /// The headers of the host's kernel are given unasked, after the wishes, where there are any: a wish for them adds nothing.
+    ///
+    /// # Errors
+    /// `FailedPrecondition` when the container has stopped, also where nothing is wished for; when it has no ids yet and its
+    /// files are to be shifted by chown or shiftfs; or when such a directory cannot be kept where the backend keeps its data.
+    async fn req_mounts(&self, request: &MountRequests) -> Result<Vec<Mount>, PortError>;
+
+    /// Marks directories for shiftfs and gives the marks that are new for this container. They are removed when the last
+    /// container that has them stops.
+    ///
+    /// # Errors
+    /// `FailedPrecondition` when the container has stopped; or where the kernel has no shiftfs, unless no mark is asked for.
     async fn req_shiftfs_mark(&self, request: &ShiftfsMarks) -> Result<Vec<ShiftfsMark>, PortError>;
 
-    /// Gives the entries that are to be made in the rootfs.
+    /// Gives the entries that are to be made in the rootfs, also of a container that has stopped.
     async fn req_fs_state(&self, request: &FsStateRequest) -> Result<Vec<FsEntry>, PortError>;
 
-    /// Tells that the container's processes are frozen.
+    /// Tells that the container's processes are frozen. Until they go on, owners in its cloned rootfs are as they were made, and
+    /// what it keeps in the directories behind mounts is in its rootfs.
     ///
     /// # Errors
     /// `FailedPrecondition` when it is not running.
     async fn pause(&self, id: &ContainerId) -> Result<(), PortError>;
 
-    /// Tells that the container's processes are about to go on.
+    /// Tells that the container's processes are about to go on. Owners in its cloned rootfs are shifted again if they were.
     ///
     /// # Errors
     /// `FailedPrecondition` when it is not paused.
@@ -91,20 +117,27 @@ pub trait MgrPort: Debug + Send + Sync {
 
     /// Sets up another rootfs over the same layers, cheap to chown, and gives its path.
     ///
+    /// It shows the files of the rootfs, and what is written there is in the rootfs too. A second call gives the same, and so
+    /// does one after a restart. It is removed with the container.
+    ///
     /// # Errors
-    /// `FailedPrecondition` when the rootfs is not an overlay.
+    /// `FailedPrecondition` when the container has stopped, or its rootfs is not an overlay.
     async fn clone_rootfs(&self, id: &ContainerId) -> Result<AbsPath, PortError>;
 
-    /// Shifts the owners in the cloned rootfs by the offsets.
+    /// Shifts the owners in the cloned rootfs by the offsets, until the container stops.
+    ///
+    /// The offsets are the host's ids of the container's root: the ids from there on, as many as the container has, must be ids,
+    /// and none of them one that the container has inside. A container of which no more is known has 65,536.
     ///
     /// # Errors
-    /// `FailedPrecondition` when the rootfs was not cloned, or its owners are shifted already.
+    /// `FailedPrecondition` when the container has stopped or is paused, the rootfs was not cloned, or its owners are shifted
+    /// already. `InvalidArgument` when an offset leads elsewhere.
     async fn chown_cloned_rootfs(&self, id: &ContainerId, offsets: IdOffsets) -> Result<(), PortError>;
 
-    /// Shifts the owners in the cloned rootfs back.
+    /// Shifts the owners in the cloned rootfs back. While the container is paused, they stay so when it goes on.
     ///
     /// # Errors
-    /// `FailedPrecondition` when the rootfs was not cloned or its owners were not shifted.
+    /// `FailedPrecondition` when the rootfs was not cloned or its owners are not shifted.
     async fn revert_cloned_rootfs_chown(&self, id: &ContainerId) -> Result<(), PortError>;
 }
 

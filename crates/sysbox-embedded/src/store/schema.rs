@@ -4,6 +4,9 @@
 //!   kept until its last container is removed.
 //! - `held`: the ids that a user namespace holds, per kind. Two rows of a kind are the same range or apart. Rows that were
 //!   given (`given`) are no other's; ranges that specs name may be shared, as Docker's `userns-remap` does.
+//! - `files`: a container for which something was made or changed outside of the database. `dir` is the directory of ours that
+//!   is its own; `intent` is what a process has begun with its files and not finished.
+//! - `volume`, `prepared`, `mark`, `upper`, `clone`: what that is.
 //! - `container`: a registered container. `userns_ino` and `netns_ino` are set while it runs only, for the kernel gives the
 //!   numbers of namespaces that are gone to new ones.
 
@@ -12,7 +15,8 @@ use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 use crate::host_facts::Boot;
 
 /// Step `n` leads from version `n` to `n + 1`. A step that was released is never changed.
-const STEPS: &[&str] = &["
+const STEPS: &[&str] = &[
+    "
     CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 
     CREATE TABLE probe (feature TEXT PRIMARY KEY, works INTEGER NOT NULL) WITHOUT ROWID;
@@ -55,10 +59,66 @@ const STEPS: &[&str] = &["
     CREATE INDEX container_by_userns ON container (userns);
     CREATE INDEX container_in_userns ON container (userns_ino, userns_dev) WHERE userns_ino IS NOT NULL;
     CREATE INDEX container_in_netns ON container (netns_ino, netns_dev) WHERE netns_ino IS NOT NULL;
-"];
+",
+    "
+    CREATE TABLE files (
+        container INTEGER PRIMARY KEY REFERENCES container (nr),
+        dir TEXT NOT NULL UNIQUE,
+        intent INTEGER,
+        begun INTEGER
+    );
+
+    CREATE TABLE volume (
+        container INTEGER NOT NULL REFERENCES files (container),
+        kind INTEGER NOT NULL,
+        destination BLOB NOT NULL,
+        name TEXT NOT NULL,
+        synced_at INTEGER,
+        rootfs BLOB NOT NULL,
+        mounted INTEGER NOT NULL,
+        start INTEGER NOT NULL,
+        shift INTEGER NOT NULL,
+        PRIMARY KEY (container, kind, destination)
+    ) WITHOUT ROWID;
+
+    CREATE TABLE prepared (
+        container INTEGER NOT NULL REFERENCES files (container),
+        source BLOB NOT NULL,
+        dev INTEGER NOT NULL,
+        ino INTEGER NOT NULL,
+        exclusive INTEGER NOT NULL,
+        pending INTEGER NOT NULL,
+        disk INTEGER,
+        PRIMARY KEY (container, source)
+    ) WITHOUT ROWID;
+    CREATE INDEX prepared_by_source ON prepared (ino, dev);
+
+    CREATE TABLE mark (
+        container INTEGER NOT NULL REFERENCES files (container),
+        source BLOB NOT NULL,
+        readonly INTEGER NOT NULL,
+        PRIMARY KEY (container, source)
+    ) WITHOUT ROWID;
+    CREATE INDEX mark_by_source ON mark (source);
+
+    CREATE TABLE upper (
+        container INTEGER PRIMARY KEY REFERENCES files (container),
+        path BLOB NOT NULL,
+        ids TEXT NOT NULL
+    );
+
+    CREATE TABLE clone (
+        container INTEGER PRIMARY KEY REFERENCES files (container),
+        ids TEXT
+    );
+
+    ALTER TABLE container ADD COLUMN rootfs_disk INTEGER;
+    CREATE INDEX container_stopped ON container (nr) WHERE state = 2;
+",
+];
 
 /// The version that all [`STEPS`] lead to.
-pub(super) const VERSION: i64 = 1;
+pub(super) const VERSION: i64 = 2;
 
 /// The version of a database; 0 is one without any table of ours.
 pub(super) fn version(connection: &Connection) -> Result<i64, rusqlite::Error> {
@@ -89,6 +149,7 @@ pub(super) fn upgrade(connection: &mut Connection, boot: &Boot) -> Result<(), ru
 
 /// Nothing survives a reboot: what ran has stopped, though nobody could say so, and another kernel may do other things.
 fn note_boot(connection: &Connection, boot: &Boot) -> Result<(), rusqlite::Error> {
+    crate::files::intend_to_stop_all(connection)?;
     crate::registry::stop_all(connection)?;
     connection.execute("DELETE FROM probe", [])?;
     connection.execute("INSERT OR REPLACE INTO meta VALUES ('boot', ?1)", [boot.as_str()])?;

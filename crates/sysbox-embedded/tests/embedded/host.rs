@@ -13,6 +13,7 @@ pub(crate) fn host() -> Arc<dyn HostPort> {
     host.expect_sysctl().returning(|_| Ok(Some("first-boot".to_owned())));
     host.expect_kernel_release().returning(|| Ok("6.18.0".parse().expect("a release")));
     host.expect_probe().returning(|_| Ok(Support::Yes));
+    host.expect_overlay_layers().returning(|_| Ok(None));
     host.expect_namespace().returning(namespace);
     Arc::new(host)
 }

@@ -111,24 +111,6 @@ fn an_unknown_container_is_not_found_by_any_call() {
 }
 
 #[test]
-fn what_is_not_done_here_says_so_for_a_known_container() {
-    let place = Place::new();
-    let mgr = place.open();
-    start(&mgr, "c");
-    let none = MountRequests { id: id("c"), rootfs_shift: ShiftType::NoShift, mounts: vec![] };
-    assert_eq!(block_on(mgr.req_mounts(&none)).expect("no mounts"), []);
-    let undone: Vec<_> = every_call_but_register(&mgr, "c")
-        .into_iter()
-        .filter_map(|(call, outcome)| {
-            outcome.err().filter(|error| error.kind == ErrorKind::Unimplemented).map(|_| call)
-        })
-        .collect();
-    let wanted =
-        ["prep_mounts", "req_mounts", "req_shiftfs_mark", "req_fs_state", "clone_rootfs", "chown", "revert"];
-    assert_eq!(undone, wanted);
-}
-
-#[test]
 fn the_namespace_to_join_must_be_there() {
     let place = Place::new();
     let mgr = place.open();

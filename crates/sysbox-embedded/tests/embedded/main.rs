@@ -3,6 +3,7 @@
 #![expect(clippy::expect_used, reason = "a test's helpers fail the test that calls them")]
 
 mod data_root;
+mod gone;
 mod host;
 mod lifecycle;
 mod manager;

@@ -5,6 +5,8 @@
 mod data_root;
 mod endurance;
 mod files;
+#[path = "../embedded/gone.rs"]
+mod gone;
 #[path = "../embedded/host.rs"]
 mod host;
 #[path = "../embedded/lifecycle.rs"]

@@ -1,0 +1,91 @@
+//! A rootfs that is out of reach, or another one under the same id: volumes are never lost by that, nor copied over what is not
+//! theirs.
+
+use rustix::mount::{MountFlags, UnmountFlags, mount, mount_bind, unmount};
+
+use super::*;
+
+/// A disk that is mounted at two places, so that it stays when it is not at the second one, where a rootfs is on it.
+fn disk(place: &Place) -> (AbsPath, AbsPath) {
+    let (kept, at) = (place.dir("disk"), place.dir("mnt"));
+    mount("tmpfs", kept.as_path(), "tmpfs", MountFlags::empty(), None).expect("tmpfs");
+    place.dir("disk/rootfs/var/lib/docker");
+    mount_bind(kept.as_path(), at.as_path()).expect("a bind mount");
+    (kept, at)
+}
+
+#[test]
+fn a_rootfs_whose_disk_is_not_mounted_is_not_gone_and_gets_its_volume_before_that_is_removed() {
+    let place = Place::new();
+    let (kept, at) = disk(&place);
+    let rootfs = abs(at.as_path().join("rootfs"));
+    let mgr = place.open(Host::real());
+    start(&mgr, "c", &rootfs);
+    let volume = docker(&mgr, ShiftType::IdMappedMount);
+    write(&volume, "made", "inside");
+    unmount(at.as_path(), UnmountFlags::empty()).expect("mounted");
+    stop(&mgr, "c");
+    assert!(mgr.gc(false).expect("usable").containers.is_empty(), "it is only out of reach");
+    let error = block_on(mgr.remove(&id("c"))).expect_err("nobody else has what was made");
+    assert_eq!(error.kind, ErrorKind::FailedPrecondition);
+    assert!(error.to_string().contains("mount that"), "{error}");
+    assert_eq!(read(&volume, "made"), "inside");
+    mount_bind(kept.as_path(), at.as_path()).expect("a bind mount");
+    remove(&mgr, "c");
+    assert_eq!(read(&rootfs, "var/lib/docker/made"), "inside");
+    assert!(place.leftovers().is_empty());
+}
+
+#[test]
+fn nothing_is_copied_under_the_mount_point_of_a_rootfs_that_is_not_mounted() {
+    let place = Place::new();
+    let (kept, rootfs) = disk(&place);
+    place.dir("disk/var/lib/docker");
+    let mgr = place.open(Host::real());
+    start(&mgr, "c", &rootfs);
+    write(&docker(&mgr, ShiftType::IdMappedMount), "made", "inside");
+    unmount(rootfs.as_path(), UnmountFlags::empty()).expect("mounted");
+    stop(&mgr, "c");
+    assert_eq!(fs::read_dir(&rootfs).expect("there").count(), 0);
+    mount_bind(kept.as_path(), rootfs.as_path()).expect("a bind mount");
+    remove(&mgr, "c");
+    assert_eq!(read(&rootfs, "var/lib/docker/made"), "inside");
+}
+
+#[test]
+fn a_volume_is_not_given_for_another_rootfs() {
+    let place = Place::new();
+    let first = rootfs(&place);
+    let other = place.dir("other");
+    place.dir("other/var/lib/docker");
+    write(&other, "var/lib/docker/own", "own");
+    let mgr = place.open(Host::real());
+    start(&mgr, "c", &first);
+    docker(&mgr, ShiftType::IdMappedMount);
+    stop(&mgr, "c");
+    start(&mgr, "c", &other);
+    let error =
+        ask(&mgr, ShiftType::IdMappedMount, &[(MountKind::VarLibDocker, DOCKER)]).expect_err("not its own");
+    assert_eq!(error.kind, ErrorKind::FailedPrecondition);
+    stop(&mgr, "c");
+    assert_eq!(read(&other, "var/lib/docker/own"), "own");
+    assert!(!other.as_path().join("var/lib/docker/one").exists());
+}
+
+#[test]
+fn what_cannot_be_removed_from_the_trash_keeps_no_container_from_being_removed() {
+    let place = Place::new();
+    let rootfs = rootfs(&place);
+    let mgr = place.open(Host::real());
+    start(&mgr, "c", &rootfs);
+    docker(&mgr, ShiftType::IdMappedMount);
+    stop(&mgr, "c");
+    // Something is mounted there, which a removal does not enter.
+    let stuck = place.dir("data/trash/stuck/mounted");
+    mount("tmpfs", stuck.as_path(), "tmpfs", MountFlags::empty(), None).expect("tmpfs");
+    remove(&mgr, "c");
+    assert!(mgr.status(&id("c")).expect("readable").is_none());
+    unmount(stuck.as_path(), UnmountFlags::empty()).expect("mounted");
+    mgr.repair().expect("usable");
+    assert!(place.leftovers().is_empty());
+}
