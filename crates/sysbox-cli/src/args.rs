@@ -31,8 +31,18 @@ pub(crate) enum Command {
     Run(RunArgs),
     /// Show the containers below the data root: those that were run with it. A daemon is not asked.
     List(ListArgs),
+    /// Show all that is known of one container: state, ids, volumes with their sizes, and what was left half done.
+    Status(StatusArgs),
     /// Clean up after a container that has stopped, or with --force end it first.
     Delete(DeleteArgs),
+    /// Finish or undo what processes that died had begun with the files of containers, and show files of containers on no record.
+    ///
+    /// Exits with 0 if nothing is left, else 1. What a process is at work on now is left to it.
+    Repair(RepairArgs),
+    /// Release ids and volumes of containers that nobody will start again, since they have stopped and their rootfs is gone.
+    ///
+    /// Exits with 1 if something could not be released. A daemon does this by itself.
+    Gc(GcArgs),
     /// Run a command in a system container over the host's own root file system, and show what it is like inside.
     Demo(DemoArgs),
     /// Be the daemon: answer other runtimes over sockets, Sysbox's own runtime among them.
@@ -129,6 +139,45 @@ pub(crate) struct ListArgs {
     /// How to print it.
     #[arg(long, value_name = "FORMAT", default_value = "table")]
     pub(crate) format: ListFormat,
+    /// Print JSON, as by --format json.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StatusArgs {
+    #[command(flatten)]
+    pub(crate) wiring: WiringArgs,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// The name of the container.
+    #[arg(value_name = "ID")]
+    pub(crate) id: ContainerId,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RepairArgs {
+    #[command(flatten)]
+    pub(crate) wiring: WiringArgs,
+    /// Show what is left, and change nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct GcArgs {
+    #[command(flatten)]
+    pub(crate) wiring: WiringArgs,
+    /// Also remove the files of containers that are on no record, which `repair` shows. What is in them is nowhere else.
+    #[arg(long)]
+    pub(crate) strays: bool,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]

@@ -82,6 +82,11 @@ pub(crate) fn json(value: &impl Serialize) -> anyhow::Result<()> {
     line(&serde_json::to_string_pretty(value).context("cannot print as JSON")?)
 }
 
+/// A number of bytes for people, in the unit in which it is at least one.
+pub(crate) fn bytes(bytes: u64) -> String {
+    indicatif::BinaryBytes(bytes).to_string()
+}
+
 /// Prints a table; as wide as the terminal, if there is one.
 pub(crate) fn table(header: &[&str], rows: impl Iterator<Item = Vec<String>>) -> anyhow::Result<()> {
     let mut table = Table::new();

@@ -4,6 +4,7 @@
 mod binds;
 mod cgroup;
 mod clean_up;
+mod clone;
 mod create;
 pub(crate) mod fs;
 mod mounts;
@@ -13,6 +14,7 @@ mod prepare;
 mod progress;
 mod rootfs;
 mod signals;
+mod special;
 mod supervise;
 mod terminal;
 
@@ -22,6 +24,7 @@ pub(crate) use create::create;
 pub(crate) use mounts::PrivateMounts;
 pub(crate) use preflight::check as preflight;
 pub(crate) use prepare::{Ground, Prepared, prepare};
+pub(crate) use progress::ManagersBar;
 pub(crate) use signals::{Interrupted, Signals};
 pub(crate) use supervise::supervise;
 pub(crate) use terminal::Console;

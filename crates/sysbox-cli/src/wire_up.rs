@@ -10,7 +10,7 @@ use sysbox::{
     transport::ClientOptions,
 };
 
-use crate::{args::WiringArgs, container::Containers};
+use crate::{args::WiringArgs, container::Containers, runtime::ManagersBar};
 
 /// What every command works with.
 #[derive(Debug)]
@@ -18,6 +18,8 @@ pub(crate) struct Wiring {
     pub(crate) host: Arc<LinuxHost>,
     pub(crate) data_root: AbsPath,
     pub(crate) containers: Containers,
+    /// Shows how far the embedded manager is with what takes long.
+    pub(crate) managers_bar: ManagersBar,
     url: BackendUrl,
     options: BackendOptions,
 }
@@ -34,17 +36,33 @@ impl Wiring {
             )
         }
         let subids = args.subid_range.map_or_else(SubidSource::default, SubidSource::Range);
+        let managers_bar = ManagersBar::default();
         Ok(Self {
             host: Arc::new(LinuxHost::default()),
             containers: Containers::new(&data_root),
             options: BackendOptions {
                 data_root: Some(data_root.clone()),
                 subids,
+                progress: Some(managers_bar.teller()),
                 ..BackendOptions::default()
             },
             url,
             data_root,
+            managers_bar,
         })
+    }
+
+    /// Whether the manager is in this process.
+    pub(crate) const fn is_embedded(&self) -> bool {
+        matches!(self.url, BackendUrl::Embedded { .. })
+    }
+
+    /// A command on this data root, to be shown. It names the data root unless that is the default.
+    pub(crate) fn command(&self, verb: &str) -> String {
+        if self.data_root.as_path() == Path::new(Backend::DEFAULT_DATA_ROOT) {
+            return format!("sysbox {verb}");
+        }
+        format!("sysbox {verb} --data-root {}", self.data_root)
     }
 
     /// The URL of the backend, to be kept with a container that was made with it.
@@ -64,7 +82,8 @@ impl Wiring {
 
     /// Opens the backend for a process that never forks, as a daemon.
     pub(crate) fn open_for_daemon(&self) -> anyhow::Result<Backend> {
-        let options = BackendOptions { connections: Connections::Kept, ..self.options.clone() };
+        let options =
+            BackendOptions { connections: Connections::Kept, progress: None, ..self.options.clone() };
         Backend::open(&self.url, &options, self.host.clone())
             .with_context(|| format!("cannot open the backend \"{}\"", self.url))
     }

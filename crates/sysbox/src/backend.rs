@@ -6,8 +6,12 @@ use sysbox_core::{AbsPath, HostPort, InvalidPath, session::Ports};
 #[cfg(feature = "sockets")]
 use sysbox_core::{FsPort, MgrPort};
 
+#[cfg(feature = "embedded")]
+mod progress;
 mod url;
 
+#[cfg(feature = "embedded")]
+pub use progress::OnProgress;
 pub use url::{BackendUrl, InvalidBackendUrl};
 
 /// What a backend may need besides its URL.
@@ -21,6 +25,9 @@ pub struct BackendOptions {
     /// Whether the embedded backend keeps its database open, which a process that forks must not.
     #[cfg(feature = "embedded")]
     pub connections: sysbox_embedded::Connections,
+    /// Who is told how far long work of the embedded backend has come.
+    #[cfg(feature = "embedded")]
+    pub progress: Option<OnProgress>,
     /// How calls to daemons wait.
     #[cfg(feature = "sockets")]
     pub client: sysbox_transport::ClientOptions,
@@ -108,7 +115,11 @@ fn open_embedded(
     options: &BackendOptions,
     host: Arc<dyn HostPort>,
 ) -> Result<Backend, BackendError> {
-    let mgr = Arc::new(sysbox_embedded::EmbeddedMgr::open(embedded_config(data_root, options)?, host)?);
+    let mgr = sysbox_embedded::EmbeddedMgr::open(embedded_config(data_root, options)?, host)?;
+    let mgr = Arc::new(match &options.progress {
+        Some(progress) => mgr.with_progress(progress.teller()),
+        None => mgr,
+    });
     Ok(Backend { ports: Ports { mgr: Some(mgr.clone()), ..Ports::default() }, embedded: Some(mgr) })
 }
 

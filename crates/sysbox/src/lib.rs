@@ -31,6 +31,8 @@
 mod backend;
 pub mod blocking;
 
+#[cfg(feature = "embedded")]
+pub use backend::OnProgress;
 pub use backend::{Backend, BackendError, BackendOptions, BackendUrl, InvalidBackendUrl};
 #[cfg(feature = "model")]
 pub use sysbox_conformance as conformance;

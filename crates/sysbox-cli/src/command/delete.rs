@@ -71,7 +71,8 @@ fn claim(wiring: &Wiring, id: &ContainerId, force: bool) -> anyhow::Result<Found
     }
 }
 
-fn delete(wiring: &Wiring, claim: Claim, force: bool) -> anyhow::Result<()> {
+/// Cleans up after a container that was claimed, one that still runs with force only.
+pub(super) fn delete(wiring: &Wiring, claim: Claim, force: bool) -> anyhow::Result<()> {
     let id = claim.id.clone();
     let record = match claim.record() {
         Ok(Some(record)) => record,

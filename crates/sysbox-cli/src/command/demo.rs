@@ -58,6 +58,8 @@ pub(crate) fn run(args: &DemoArgs) -> anyhow::Result<ExitCode> {
         wiring: &wiring,
         mounts: &mounts,
         with_fs: true,
+        // The host's own images and the like are not to be copied.
+        with_volumes: false,
     };
     let outcome = execute(&job, &mut timings, |started| {
         show_outside(started)?;

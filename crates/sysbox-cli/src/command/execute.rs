@@ -38,6 +38,8 @@ pub(crate) struct Job<'a> {
     pub(crate) mounts: &'a PrivateMounts,
     /// Whether sysbox-fs is used where the backend has it.
     pub(crate) with_fs: bool,
+    /// Whether special directories of the rootfs, such as Docker's, get volumes.
+    pub(crate) with_volumes: bool,
 }
 
 /// A container that has just been started.
@@ -183,9 +185,10 @@ fn live(
     started: impl FnOnce(&Started<'_>) -> anyhow::Result<()>,
 ) -> anyhow::Result<ExitCode> {
     signals.check()?;
-    let Job { bundle, policy, wiring, mounts, .. } = *job;
+    let Job { bundle, policy, wiring, mounts, with_volumes, .. } = *job;
     timings.step("ask sysbox-fs", || fs::get_config(sysbox))?;
-    let prepared = prepare(sysbox, Ground { bundle, policy, claim, wiring, mounts }, signals, timings)?;
+    let ground = Ground { bundle, policy, claim, wiring, mounts, with_volumes };
+    let prepared = prepare(sysbox, ground, record, signals, timings)?;
     let wants_terminal =
         prepared.spec.process().as_ref().and_then(|process| process.terminal()).unwrap_or(false);
     let console = wants_terminal.then(|| Console::listen(mounts.path("console.sock")?)).transpose()?;

@@ -26,8 +26,15 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     let mut timings = Timings::default();
     let mounts = timings.step("enter a mount namespace", PrivateMounts::enter)?;
     let policy = args.shift_policy.into();
-    let with_fs = !args.no_sysbox_fs;
-    let job = Job { id: &args.id, bundle: &bundle, policy, wiring: &wiring, mounts: &mounts, with_fs };
+    let job = Job {
+        id: &args.id,
+        bundle: &bundle,
+        policy,
+        wiring: &wiring,
+        mounts: &mounts,
+        with_fs: !args.no_sysbox_fs,
+        with_volumes: true,
+    };
     let outcome = execute(&job, &mut timings, |_| Ok(()));
     if args.timings {
         render::timings(&timings);

@@ -2,6 +2,7 @@
 //!
 //! One thread serves all connections; calls that block are done on threads of their own.
 
+mod release;
 mod sockets;
 
 use std::{path::Path, process::ExitCode, sync::Arc};
@@ -10,7 +11,7 @@ use anyhow::{Context, bail};
 use rustix::process::{Resource, getrlimit, setrlimit};
 use sd_notify::NotifyState;
 use sysbox::{
-    MgrPort, grpc,
+    Backend, MgrPort, grpc,
     seccomp::serve_seccomp,
     session::Ports,
     syscont, tarpc,
@@ -19,7 +20,7 @@ use sysbox::{
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use self::sockets::Sockets;
+use self::{release::Releasing, sockets::Sockets};
 use crate::{
     args::{ServeArgs, Transport},
     wire_up::{Wiring, absolute, require_root},
@@ -42,9 +43,11 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
     let at_once = ServerOptions::default().calls;
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(at_once).build()?;
+    let backend = wiring.open_for_daemon()?;
+    let releasing = backend.embedded().cloned().map(Releasing::start).transpose()?;
     let outcome = runtime.block_on(async {
         let mut signals = Signals::catch()?;
-        let ports = ports(&wiring)?;
+        let ports = ports(&backend);
         let sockets = Sockets::take_or_bind(&dir, ports.seccomp.is_some())?;
         tell(&[NotifyState::Ready]);
         let version = env!("CARGO_PKG_VERSION");
@@ -66,6 +69,9 @@ pub(crate) fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
     });
     // A call that is still being carried out must not keep a daemon that was told twice to end.
     runtime.shutdown_background();
+    if let Some(releasing) = releasing.filter(|_| outcome.is_ok()) {
+        releasing.end();
+    }
     outcome.map(|()| ExitCode::SUCCESS)
 }
 
@@ -75,16 +81,15 @@ fn is_same(one: &Path, other: &Path) -> bool {
 }
 
 /// The ports of the backend, none of which holds up the thread that serves.
-fn ports(wiring: &Wiring) -> anyhow::Result<Ports> {
-    let backend = wiring.open_for_daemon()?;
+fn ports(backend: &Backend) -> Ports {
     let ports = backend.ports();
-    Ok(match backend.embedded() {
+    match backend.embedded() {
         Some(embedded) => {
             let mgr: Arc<dyn MgrPort> = Arc::new(Offloaded::new(embedded.clone()));
             Ports { mgr: Some(mgr), ..ports }
         }
         None => ports,
-    })
+    }
 }
 
 fn options(args: &ServeArgs) -> ServerOptions {

@@ -172,6 +172,12 @@ impl Containers {
 }
 
 impl Claim {
+    /// All containers, this one among them.
+    pub(crate) fn containers(&self) -> Containers {
+        let dir = self.dir.as_path();
+        Containers { dir: dir.parent().unwrap_or(dir).to_owned() }
+    }
+
     /// Where libcontainer keeps its state.
     pub(crate) fn libcontainer_root(&self) -> PathBuf {
         self.dir.as_path().join("libcontainer")
@@ -185,6 +191,11 @@ impl Claim {
     /// The command that deletes it by force, to be shown.
     pub(crate) fn delete_by_force(&self) -> String {
         delete_by_force(self.dir.as_path(), &self.id)
+    }
+
+    /// The command that finishes what was left half done below its data root, to be shown.
+    pub(crate) fn repair(&self) -> String {
+        command("repair", self.dir.as_path(), "")
     }
 
     /// The record, if it was written.
@@ -225,11 +236,16 @@ impl Claim {
     }
 }
 
-/// The command that deletes the container of a directory. It names the data root unless that is where it is looked for anyway.
+/// The command that deletes the container of a directory.
 fn delete_by_force(dir: &Path, id: &ContainerId) -> String {
+    command("delete --force", dir, id.as_str())
+}
+
+/// A command for the container of a directory. It names the data root unless that is where it is looked for anyway.
+fn command(verb: &str, dir: &Path, operand: &str) -> String {
     let data_root = dir.ancestors().nth(2).filter(|root| *root != Path::new(Backend::DEFAULT_DATA_ROOT));
-    let named = data_root.map(|root| format!("--data-root {} ", root.display())).unwrap_or_default();
-    format!("sysbox delete --force {named}{id}")
+    let named = data_root.map(|root| format!(" --data-root {}", root.display())).unwrap_or_default();
+    format!("sysbox {verb}{named} {operand}").trim_end().to_owned()
 }
 
 /// Locks a directory; `None` if it vanished meanwhile, so that the caller looks again.
@@ -292,5 +308,9 @@ mod tests {
         let command = |root: &str| delete_by_force(&Path::new(root).join("containers/c1"), &id);
         assert_eq!(command("/srv/data"), "sysbox delete --force --data-root /srv/data c1");
         assert_eq!(command(Backend::DEFAULT_DATA_ROOT), "sysbox delete --force c1");
+        assert_eq!(
+            super::command("repair", Path::new("/srv/data/containers/c1"), ""),
+            "sysbox repair --data-root /srv/data"
+        );
     }
 }

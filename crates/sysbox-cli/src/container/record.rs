@@ -30,6 +30,9 @@ pub(crate) struct Record {
     cgroups_made: String,
     /// Whether it was made, so that what is in it is the container's.
     pub(crate) cgroups_claimed: bool,
+    /// Whether the manager has a clone of the rootfs, or was about to make one: then it is who shifts the rootfs back.
+    #[serde(default)]
+    pub(crate) cloned: bool,
     /// When it was made, in seconds since 1970.
     pub(crate) created: u64,
     /// The process that works on it and waits for it.
@@ -88,6 +91,7 @@ impl Record {
             cgroups_path: cgroup.path().to_owned(),
             cgroups_made: cgroup.topmost_missing()?.path().to_owned(),
             cgroups_claimed: false,
+            cloned: false,
             created,
             runtime,
             mount_namespace,

@@ -28,19 +28,7 @@ pub(super) fn give(
     let Some(mut of_spec) = spec.mounts().clone() else { return Ok(()) };
     let mut userns = None;
     for mount in of_spec.iter_mut().filter(|mount| is_bind(mount)) {
-        let given = mount
-            .source()
-            .clone()
-            .with_context(|| format!("bind mount at {:?} has no source", mount.destination()))?;
-        let source = bundle.as_path().join(given);
-        let source = source.canonicalize().with_context(|| {
-            format!(
-                "cannot find {}, the source of the bind mount at {:?}",
-                source.display(),
-                mount.destination()
-            )
-        })?;
-        let source = AbsPath::new(source)?;
+        let source = source_of(mount, bundle)?;
         let target = mounts.make_target_for(source.as_path())?;
         let submounts = if has_option(mount, "rbind") { Submounts::Taken } else { Submounts::Left };
         if !wants_idmap(&source, ids, shift, host)?
@@ -54,7 +42,21 @@ pub(super) fn give(
     Ok(())
 }
 
-fn is_bind(mount: &Mount) -> bool {
+/// What a bind mount is of, without symbolic links.
+pub(super) fn source_of(mount: &Mount, bundle: &AbsPath) -> anyhow::Result<AbsPath> {
+    let given = mount
+        .source()
+        .clone()
+        .with_context(|| format!("bind mount at {:?} has no source", mount.destination()))?;
+    let source = bundle.as_path().join(given);
+    let source = source.canonicalize().with_context(|| {
+        format!("cannot find {}, the source of the bind mount at {:?}", source.display(), mount.destination())
+    })?;
+    Ok(AbsPath::new(source)?)
+}
+
+/// Whether a mount of a spec is a bind mount.
+pub(super) fn is_bind(mount: &Mount) -> bool {
     mount.typ().as_deref() == Some("bind") || has_option(mount, "bind") || has_option(mount, "rbind")
 }
 

@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 use libcontainer::container::Container;
-use sysbox::{AbsPath, Sysbox, blocking::wait};
+use sysbox::{AbsPath, BackendUrl, Sysbox, blocking::wait};
 
 use super::{orphans, rootfs};
 use crate::{
@@ -23,7 +23,7 @@ pub(crate) fn clean_up(
     timings: &mut Timings,
 ) -> anyhow::Result<()> {
     let id = claim.id.clone();
-    let undone = undone(&claim);
+    let undone = undone(&claim, record);
     let (cgroup, topmost) = record.cgroups()?;
     if record.cgroups_claimed {
         let end = || orphans::end(record.mount_namespace).and_then(|()| cgroup.kill());
@@ -45,9 +45,13 @@ pub(crate) fn clean_up(
         Ok(())
     });
     step("give the rootfs back", &mut || {
+        if record.cloned {
+            return Ok(());
+        }
         let rootfs = AbsPath::new(&record.rootfs).context("the record has no rootfs")?;
-        rootfs::take_back(&rootfs, &id)
+        rootfs::take_back(&rootfs, record, &claim.containers())
     });
+    // Last, since this copies volumes into the rootfs: by then that has its own owners, or is shifted back by the manager.
     step("unregister", &mut || {
         wait(sysbox.teardown())?;
         Ok(wait(sysbox.purge())?)
@@ -60,8 +64,13 @@ pub(crate) fn clean_up(
     Err(first).context(undone)
 }
 
-fn undone(claim: &Claim) -> String {
-    format!("container {} was not cleaned up; mend the cause, then: {}", claim.id, claim.delete_by_force())
+fn undone(claim: &Claim, record: &Record) -> String {
+    let delete = claim.delete_by_force();
+    let what = format!("container {} was not cleaned up; mend the cause, then: {delete}", claim.id);
+    if !matches!(record.backend.parse(), Ok(BackendUrl::Embedded { .. })) {
+        return what;
+    }
+    format!("{what} (what was begun with volumes and owners is also finished by: {})", claim.repair())
 }
 
 /// Lets libcontainer forget the container, so that its poststop hooks run.

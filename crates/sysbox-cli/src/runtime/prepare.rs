@@ -16,10 +16,16 @@ use sysbox::{
 };
 
 use super::{
-    Cgroup, PrivateMounts, Signals, binds,
+    Cgroup, PrivateMounts, Signals, binds, clone,
     rootfs::{self, Rootfs},
+    special,
 };
-use crate::{bundle::Bundle, container::Claim, timings::Timings, wire_up::Wiring};
+use crate::{
+    bundle::Bundle,
+    container::{Claim, Record},
+    timings::Timings,
+    wire_up::Wiring,
+};
 
 const WRONG_IDS: &str = "the manager gave ids that a system container cannot have";
 
@@ -31,6 +37,8 @@ pub(crate) struct Ground<'a> {
     pub(crate) claim: &'a Claim,
     pub(crate) wiring: &'a Wiring,
     pub(crate) mounts: &'a PrivateMounts,
+    /// Whether special directories of the rootfs get volumes.
+    pub(crate) with_volumes: bool,
 }
 
 /// A container that is ready to be created.
@@ -50,10 +58,11 @@ pub(crate) struct Prepared {
 pub(crate) fn prepare(
     sysbox: &mut Sysbox,
     ground: Ground<'_>,
+    record: &mut Record,
     signals: &mut Signals,
     timings: &mut Timings,
 ) -> anyhow::Result<Prepared> {
-    let Ground { bundle, policy, claim, wiring, mounts } = ground;
+    let Ground { bundle, policy, claim, wiring, mounts, .. } = ground;
     let host = &*wiring.host;
     let mut spec = bundle.spec.clone();
     syscont::complete_namespaces(&mut spec, sysbox.mgr.config().userns.as_ref(), host)?;
@@ -66,19 +75,60 @@ pub(crate) fn prepare(
     tracing::info!(id = %claim.id, uids = %ids.uids, gids = %ids.gids, rootfs = %shift.rootfs, binds = %shift.bind_mounts);
     signals.check()?;
 
-    let rootfs = rootfs::give(ground, ids, shift.rootfs, timings)?;
+    let rootfs = give_rootfs(sysbox, ground, record, &mut spec, ids, shift.rootfs, timings)?;
     signals.check()?;
     timings.step("attach bind mounts", || {
         binds::give(&mut spec, &bundle.dir, ids, shift.bind_mounts, host, mounts)
     })?;
-    if let Some(root) = spec.root_mut() {
-        root.set_path(rootfs.attached.clone().into());
-    }
     let cgroup = Cgroup::of(&claim.id, &spec)?;
     if let Some(linux) = spec.linux_mut() {
         linux.set_cgroups_path(Some(PathBuf::from(cgroup.path())));
     }
     Ok(Prepared { spec, ids, shift, _rootfs: rootfs })
+}
+
+/// Makes the owners in the rootfs right for these ids, gives it volumes, and attaches it where the spec says from then on.
+fn give_rootfs(
+    sysbox: &mut Sysbox,
+    ground: Ground<'_>,
+    record: &mut Record,
+    spec: &mut Spec,
+    ids: TreeIds,
+    shift: ShiftType,
+    timings: &mut Timings,
+) -> anyhow::Result<Rootfs> {
+    let Ground { bundle, claim, wiring, mounts, .. } = ground;
+    let rootfs = &bundle.rootfs;
+    let wants_clone = clone::is_wanted(sysbox, rootfs, shift, &wiring.host)?;
+    let chowned_to = (shift == ShiftType::Chown && !wants_clone).then_some(ids);
+    let taken = rootfs::take(ground, shift, chowned_to, timings)?;
+    let mut clone = None;
+    if wants_clone {
+        clone = timings.step("clone the rootfs", || clone::make(sysbox, claim, record))?;
+    }
+    if ground.with_volumes {
+        // Of the rootfs as it was made: a volume has owners of its own.
+        timings.step("request volumes", || {
+            special::prepare_sources(sysbox, spec, &bundle.dir, ids)?;
+            special::add_volumes(sysbox, spec, rootfs, shift)
+        })?;
+        tracing::debug!(id = %claim.id, "the manager's entries for the rootfs (ReqFsState) are not asked for");
+    }
+    if clone.is_some()
+        && !timings.step("chown the clone", || clone::chown(sysbox, claim, record, rootfs, ids))?
+    {
+        clone = None;
+    }
+    if clone.is_none() && shift == ShiftType::Chown {
+        rootfs::chown(ground, ids, timings)?;
+    }
+    wiring.managers_bar.clear();
+    let tree = clone.as_ref().unwrap_or(rootfs);
+    let attached = timings.step("attach the rootfs", || rootfs::attach(mounts, tree, ids, shift))?;
+    if let Some(root) = spec.root_mut() {
+        root.set_path(attached.into());
+    }
+    Ok(taken)
 }
 
 /// The host's ids of the container: those of the user namespace that it joins, else the manager's if it mandates any, else

@@ -15,7 +15,7 @@ use sysbox::{
 };
 
 use super::{
-    Ground,
+    Ground, PrivateMounts,
     mounts::{Submounts, bind},
     progress::with_bar,
 };
@@ -25,26 +25,25 @@ use crate::{
     timings::Timings,
 };
 
-/// A rootfs in use: attached at a private place, and locked so that no other container shifts it meanwhile.
+/// A rootfs in use: as long as this lives no other container shifts it.
 #[derive(Debug)]
 pub(crate) struct Rootfs {
-    /// Where it is for the container.
-    pub(crate) attached: AbsPath,
     _lock: File,
 }
 
-/// Makes the owners in a rootfs right for a container with these ids, and attaches it.
-pub(crate) fn give(
+/// Takes a rootfs into use for a container whose owners are to be shifted like this. `wanted` are the ids that it is to be
+/// chowned to, if it is; what an earlier container left is undone.
+pub(crate) fn take(
     ground: Ground<'_>,
-    ids: TreeIds,
     shift: ShiftType,
+    wanted: Option<TreeIds>,
     timings: &mut Timings,
 ) -> anyhow::Result<Rootfs> {
-    let Ground { bundle, claim, wiring, mounts, .. } = ground;
+    let Ground { bundle, claim, wiring, .. } = ground;
     let (rootfs, id, containers) = (&bundle.rootfs, &claim.id, &wiring.containers);
-    let wanted = (shift == ShiftType::Chown).then_some(ids);
-    let exclusively =
-        wanted.is_some() || chown::record(rootfs)?.is_some() || has_upper_layer(&wiring.host, rootfs)?;
+    let exclusively = shift == ShiftType::Chown
+        || chown::record(rootfs)?.is_some()
+        || has_upper_layer(&wiring.host, rootfs)?;
     let Some(lock) = lock(rootfs, exclusively)? else {
         require_not_in_use(bundle, id, containers)?;
         bail!("rootfs {rootfs} is in use by another container; give each its own");
@@ -61,24 +60,40 @@ pub(crate) fn give(
             with_bar("reverting", |progress| chown::revert_tree(rootfs, progress))
         })?;
     }
-    if let Some(ids) = plan.shift {
+    Ok(Rootfs { _lock: lock })
+}
+
+/// Chowns a rootfs that was taken, unless it was found chowned to these ids.
+pub(crate) fn chown(ground: Ground<'_>, ids: TreeIds, timings: &mut Timings) -> anyhow::Result<()> {
+    let (rootfs, id) = (&ground.bundle.rootfs, &ground.claim.id);
+    if let Some(ids) = tree::plan(chown::record(rootfs)?.as_ref(), Some(ids)).shift {
         let report = timings.step("chown the rootfs", || {
             with_bar("chowning", |progress| chown::shift_tree(rootfs, id, ids, progress))
         })?;
         tracing::info!(%rootfs, inodes = report.inodes, changed = report.changed, "chowned");
     }
+    Ok(())
+}
+
+/// Attaches the rootfs, or its clone, at a private place, which is given.
+pub(crate) fn attach(
+    mounts: &PrivateMounts,
+    tree: &AbsPath,
+    ids: TreeIds,
+    shift: ShiftType,
+) -> anyhow::Result<AbsPath> {
     let attached = mounts.make_dir("rootfs")?;
-    timings.step("attach the rootfs", || match shift {
+    match shift {
         ShiftType::IdMappedMount | ShiftType::IdMappedMountOrShiftfs => {
             let scratch = mounts.make_dir("scratch")?;
             let (uids, gids) = (IdMappings::single(ids.uids)?, IdMappings::single(ids.gids)?);
-            Ok(idmapped::attach_idmapped(rootfs, &attached, &scratch, &uids, &gids)?)
+            idmapped::attach_idmapped(tree, &attached, &scratch, &uids, &gids)?;
         }
         ShiftType::NoShift | ShiftType::Chown | ShiftType::Shiftfs => {
-            bind(rootfs, &attached, Submounts::Left)
+            bind(tree, &attached, Submounts::Left)?;
         }
-    })?;
-    Ok(Rootfs { attached, _lock: lock })
+    }
+    Ok(attached)
 }
 
 /// Whether it is an overlay that can be written, which one container at a time can have: each would be given an overlay of its
@@ -87,35 +102,47 @@ fn has_upper_layer(host: &LinuxHost, rootfs: &AbsPath) -> anyhow::Result<bool> {
     Ok(host.overlay_layers(rootfs)?.is_some_and(|layers| layers.upper.is_some()))
 }
 
-/// Undoes what was done to a rootfs for this container: its chown, if it was chowned, and that an overlay mounted there does
-/// not know what was written to its upper layer through the second, ID-mapped one.
-pub(crate) fn take_back(rootfs: &AbsPath, id: &ContainerId) -> anyhow::Result<()> {
+/// Undoes what was done to a rootfs for the container of this record: its chown, if it was chowned, and that an overlay mounted there
+/// does not know what was written to its upper layer through the second, ID-mapped one. What a manager did to a clone of it is
+/// the manager's to undo.
+pub(crate) fn take_back(rootfs: &AbsPath, record: &Record, containers: &Containers) -> anyhow::Result<()> {
     if !rootfs.as_path().try_exists().with_context(|| format!("cannot look at rootfs {rootfs}"))? {
         return Ok(());
     }
-    let is_chowned =
-        || Ok::<_, ChownError>(chown::record(rootfs)?.is_some_and(|record| record.container == *id));
+    let is_chowned = || {
+        Ok::<_, ChownError>(chown::record(rootfs)?.is_some_and(|found| found.container.as_str() == record.id))
+    };
+    let lock = lock(rootfs, true)?;
     if is_chowned()? {
-        let Some(_lock) = lock(rootfs, true)? else {
+        if lock.is_none() {
             bail!("rootfs {rootfs} is in use by another container; end that first");
-        };
+        }
         // Another container may have undone it meanwhile, and have chowned it for itself.
         if is_chowned()? {
             with_bar("reverting", |progress| chown::revert_tree(rootfs, progress))?;
         }
     }
-    Ok(overlay::refresh(rootfs)?)
+    // What another container has by now is its own.
+    if lock.is_none() || user(&record.id, record.rootfs_identity, containers)?.is_some() {
+        return Ok(overlay::refresh(rootfs)?);
+    }
+    Ok(idmapped::tidy_idmapped(rootfs)?)
 }
 
 /// Refuses to change owners under a container that is alive, also one whose runtime, and the lock with it, is gone.
 fn require_not_in_use(bundle: &Bundle, id: &ContainerId, containers: &Containers) -> anyhow::Result<()> {
-    let uses_it = |other: &Record| other.id != id.as_str() && other.rootfs_identity == bundle.rootfs_identity;
-    let mut others = containers.list()?.into_iter().filter(uses_it);
-    if let Some(other) = others.find(|other| other.status() != Status::Stopped) {
+    if let Some(other) = user(id.as_str(), bundle.rootfs_identity, containers)? {
         let rootfs = &bundle.rootfs;
         bail!("rootfs {rootfs} is in use by container {}; give this one a rootfs of its own", other.id);
     }
     Ok(())
+}
+
+/// Another container than this one that is alive in a rootfs.
+fn user(id: &str, rootfs: (u64, u64), containers: &Containers) -> anyhow::Result<Option<Record>> {
+    let uses_it = |other: &Record| other.id != id && other.rootfs_identity == rootfs;
+    let mut others = containers.list()?.into_iter().filter(uses_it);
+    Ok(others.find(|other| other.status() != Status::Stopped))
 }
 
 /// Locks a rootfs for as long as the file is open; `None` if another process has it locked.
