@@ -4,19 +4,25 @@
 //! sockets in the row's temporary directory; nothing is left when the subject is dropped.
 
 mod backend;
+mod mounts;
+mod rights;
+mod teeth;
 mod transport;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use sysbox::{AbsPath, session::Ports};
-use sysbox_conformance::{Ability, BoxError, Flaw, Harness, Lack, Subject};
+use sysbox_conformance::{Ability, BoxError, Clonable, Flaw, Harness, Lack, Subject};
 use tempfile::TempDir;
 use tokio::task::spawn_blocking;
 
-use self::transport::Hop;
+use self::{
+    mounts::{Unmounted, overlay},
+    transport::Hop,
+};
 
-pub use self::{backend::Backend, transport::Transport};
+pub use self::{backend::Backend, rights::Rights, teeth::every_flaw_is_seen, transport::Transport};
 
 /// A kind of backend: what answers, and the transports that a call passes on its way, the last one first.
 #[derive(Clone, Copy, Debug)]
@@ -52,9 +58,14 @@ pub const ROWS: [Row; 8] = [
 ];
 
 impl Row {
-    /// The harness of this kind. With a flaw, the backend behind the transports has it.
-    pub fn harness(self, flaw: Option<Flaw>) -> Arc<dyn Harness> {
-        Arc::new(RowHarness { row: self, flaw })
+    /// The harness of this kind, in a process with these rights. With a flaw, the backend behind the transports has it.
+    pub fn harness(self, rights: Rights, flaw: Option<Flaw>) -> Arc<dyn Harness> {
+        Arc::new(RowHarness { row: self, rights, flaw })
+    }
+
+    /// Whether it can do other things with the rights of root than without.
+    pub fn is_able_as_root(self) -> bool {
+        self.backend == Backend::Embedded
     }
 
     /// Everything from a data root in `dir` on. What was there before is found again.
@@ -76,7 +87,8 @@ impl Row {
             hops.insert(0, hop);
             ports = beyond;
         }
-        let guard = Box::new(Running { hops, dir });
+        let mounts = Unmounted::below(dir.path());
+        let guard = Box::new(Running { hops, mounts, dir });
         Ok(Subject { ports, capacity: Backend::CAPACITY, guard })
     }
 }
@@ -85,12 +97,14 @@ impl Row {
 #[derive(Debug)]
 struct Running {
     hops: Vec<Hop>,
+    mounts: Unmounted,
     dir: TempDir,
 }
 
 #[derive(Debug)]
 struct RowHarness {
     row: Row,
+    rights: Rights,
     flaw: Option<Flaw>,
 }
 
@@ -109,16 +123,26 @@ impl Harness for RowHarness {
         let alone = Lack { ability: Ability::Relay, reason };
         let alone = self.row.transports.is_empty().then_some(alone);
         let of_transports = self.row.transports.iter().flat_map(|transport| transport.lacks());
-        self.row.backend.lacks().iter().chain(of_transports).copied().chain(alone).collect()
+        self.row.backend.lacks(self.rights).into_iter().chain(of_transports.copied()).chain(alone).collect()
     }
 
     async fn restarted(&self, subject: Subject) -> Result<Subject, BoxError> {
         let Subject { ports, capacity: _, guard } = subject;
         let running = guard.downcast::<Running>().map_err(|_| "the subject is of another harness")?;
-        let Running { hops, dir } = *running;
+        let Running { hops, mounts, dir } = *running;
+        // What is mounted stays so without the process.
+        mounts.stay();
         // To wait for the end of a server would hold up the callers that it waits for.
         spawn_blocking(move || drop((ports, hops))).await?;
         self.row.start(self.flaw, dir)
+    }
+
+    fn clonable(&self, layer: AbsPath, beside: &AbsPath) -> Result<Clonable, BoxError> {
+        if self.row.backend != Backend::Embedded || self.rights == Rights::None {
+            return Ok(Clonable { rootfs: layer, guard: Box::new(()) });
+        }
+        let rootfs = overlay(&layer, beside)?;
+        Ok(Clonable { rootfs, guard: Box::new(Unmounted::below(beside.as_path())) })
     }
 
     async fn relay(&self, ports: Ports) -> Result<Subject, BoxError> {

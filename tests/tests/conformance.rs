@@ -1,9 +1,10 @@
-//! Every backend and transport of this project keeps the contract of the ports: the suite of `sysbox-conformance`.
+//! Every backend and transport of this project keeps the contract of the ports: the suite of `sysbox-conformance`, without root.
 
 use std::process::ExitCode;
 
-use sysbox_tests::conformance::ROWS;
+use sysbox_tests::conformance::{ROWS, Rights};
 
 fn main() -> ExitCode {
-    sysbox_conformance::main(ROWS.map(|row| row.harness(None)).into())
+    let rights = Rights::give_up();
+    sysbox_conformance::main(ROWS.map(|row| row.harness(rights, None)).into())
 }

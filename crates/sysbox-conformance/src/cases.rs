@@ -1,8 +1,10 @@
 //! The rules, by the part of the contract that they belong to.
 
 mod clone;
+mod cloned;
 mod errors;
 mod facade;
+mod files;
 mod fs;
 mod life;
 mod mounts;
@@ -12,11 +14,13 @@ mod restart;
 pub(crate) mod script;
 mod session;
 mod sharing;
+mod sources;
 mod stop;
 mod subids;
 mod together;
 mod update;
 pub(crate) mod values;
+mod volumes;
 
 use crate::Case;
 
@@ -28,7 +32,10 @@ pub fn cases() -> Vec<&'static Case> {
         sharing::CASES,
         update::CASES,
         mounts::CASES,
+        volumes::CASES,
+        sources::CASES,
         clone::CASES,
+        cloned::CASES,
         stop::CASES,
         fs::CASES,
         errors::CASES,

@@ -6,9 +6,11 @@
 mod alter;
 mod breaks;
 mod define;
+mod files;
 mod fs;
 mod habit;
 mod mgr;
+mod spoil;
 mod table;
 
 use std::sync::Arc;

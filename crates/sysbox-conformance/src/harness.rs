@@ -3,7 +3,7 @@
 use std::{any::Any, error::Error, fmt};
 
 use async_trait::async_trait;
-use sysbox_core::session::Ports;
+use sysbox_core::{AbsPath, session::Ports};
 
 /// Why a harness could not make a backend.
 pub type BoxError = Box<dyn Error + Send + Sync>;
@@ -46,6 +46,34 @@ pub trait Harness: Send + Sync {
     async fn relay(&self, ports: Ports) -> Result<Subject, BoxError> {
         drop(ports);
         Err("this kind of backend passes no calls on".into())
+    }
+
+    /// A rootfs that this kind can clone, with what is in the directory `layer` in it. The directory `beside` is empty, on the
+    /// same file system, and removed after the guard is dropped.
+    ///
+    /// It is `layer` itself where this is not written, which is for kinds that touch no files. A kind that clones overlays mounts
+    /// one with `layer` as its lower layer and with its upper layer in `beside`, or lacks [`Ability::CloneRootfs`].
+    ///
+    /// # Errors
+    /// Whatever keeps it from being made; the case fails with it.
+    fn clonable(&self, layer: AbsPath, beside: &AbsPath) -> Result<Clonable, BoxError> {
+        let _ = beside;
+        Ok(Clonable { rootfs: layer, guard: Box::new(()) })
+    }
+}
+
+/// A rootfs that can be cloned.
+pub struct Clonable {
+    /// Where it is.
+    pub rootfs: AbsPath,
+    /// What keeps it there, and unmounts it when it is dropped, after the backend.
+    pub guard: Box<dyn Any + Send>,
+}
+
+impl fmt::Debug for Clonable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { rootfs, guard: _ } = self;
+        f.debug_struct("Clonable").field("rootfs", rootfs).finish_non_exhaustive()
     }
 }
 
@@ -98,6 +126,9 @@ pub enum Ability {
     FsState,
     /// `MgrPort::clone_rootfs` and what follows it.
     CloneRootfs,
+    /// There are files behind what is answered, on a file system that the suite sees too; and the suite is run by a root that may
+    /// change owners.
+    Files,
 }
 
 /// What a kind of backend cannot do, and why.

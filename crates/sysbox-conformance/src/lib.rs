@@ -28,7 +28,7 @@ pub use model::Model;
 pub use {
     case::{Broken, Case, Outcome},
     cases::cases,
-    harness::{Ability, BoxError, Harness, Lack, Subject},
+    harness::{Ability, BoxError, Clonable, Harness, Lack, Subject},
     runner::{main, run},
     world::World,
 };

@@ -4,6 +4,7 @@
 //! which namespace a path names (`stat(2)`), because whose ids a container has depends on it.
 
 mod container;
+mod files;
 mod fs;
 mod ids;
 mod lifecycle;

@@ -13,13 +13,15 @@ use sysbox_core::{
 };
 use tempfile::TempDir;
 
-use crate::{Broken, Harness, Outcome, Subject};
+use crate::{Broken, Clonable, Harness, Outcome, Subject};
 
 /// A backend and a directory for one case.
 #[expect(missing_debug_implementations, reason = "harnesses need not have one")]
 pub struct World {
     harness: Arc<dyn Harness>,
     subject: Option<Subject>,
+    /// Dropped after the backend, which may have mounts over them.
+    clonables: Vec<Clonable>,
     dir: TempDir,
 }
 
@@ -34,7 +36,7 @@ impl World {
         let subject = harness.fresh().await;
         let subject = subject.map_err(|error| Broken::unseen(format!("no backend: {error}")))?;
         enough(&*harness, subject.capacity)?;
-        Ok(Self { harness, subject: Some(subject), dir })
+        Ok(Self { harness, subject: Some(subject), clonables: Vec::new(), dir })
     }
 
     /// The backend's ports.
@@ -103,6 +105,27 @@ impl World {
             uid_mappings: IdMappings::default(),
             gid_mappings: IdMappings::default(),
         })
+    }
+
+    /// The same of a container whose rootfs the backend can clone.
+    ///
+    /// # Errors
+    /// Where its rootfs cannot be made.
+    pub fn clonable(&mut self, id: &str) -> Result<Registration, Broken> {
+        self.clonable_of(id, &self.dir(&format!("{id}-layer"))?)
+    }
+
+    /// The same with what is in the directory `layer` in the rootfs.
+    ///
+    /// # Errors
+    /// Where its rootfs cannot be made.
+    pub fn clonable_of(&mut self, id: &str, layer: &AbsPath) -> Result<Registration, Broken> {
+        let beside = self.dir(&format!("{id}-beside"))?;
+        let clonable = self.harness.clonable(layer.clone(), &beside);
+        let clonable = clonable.map_err(|error| Broken::unseen(format!("no rootfs to clone: {error}")))?;
+        let rootfs = clonable.rootfs.clone();
+        self.clonables.push(clonable);
+        Ok(Registration { rootfs, ..self.registration(id)? })
     }
 
     /// Puts one of the backend's kind in front of other ports, and makes it the backend of this world.

@@ -11,6 +11,8 @@ use sysbox::{
 };
 use sysbox_conformance::{Ability, BoxError, Lack, Model};
 
+use super::Rights;
+
 /// Who answers in the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Backend {
@@ -40,30 +42,34 @@ impl Backend {
         })
     }
 
-    /// What it cannot do.
-    pub(super) const fn lacks(self) -> &'static [Lack] {
-        match self {
-            Self::Model => {
-                &[Lack { ability: Ability::Restart, reason: "what it knows is in its memory only" }]
-            }
-            Self::Embedded => &EMBEDDED_LACKS,
+    /// What it cannot do with these rights.
+    pub(super) fn lacks(self, rights: Rights) -> Vec<Lack> {
+        match (self, rights) {
+            (Self::Model, _) => vec![
+                Lack { ability: Ability::Restart, reason: "what it knows is in its memory only" },
+                Lack { ability: Ability::Files, reason: "it keeps no files" },
+            ],
+            (Self::Embedded, Rights::Root) => vec![EMULATES_NOTHING, NO_SHIFTFS],
+            (Self::Embedded, Rights::None) => vec![
+                EMULATES_NOTHING,
+                NO_SHIFTFS,
+                needs_root(Ability::PrepMounts),
+                needs_root(Ability::ReqMounts),
+                needs_root(Ability::CloneRootfs),
+            ],
         }
     }
 }
 
-const EMBEDDED_LACKS: [Lack; 6] = {
-    const fn not_done(ability: Ability) -> Lack {
-        Lack { ability, reason: "the embedded manager leaves the files of containers alone" }
-    }
-    [
-        Lack { ability: Ability::Fs, reason: "the embedded manager emulates no /proc and /sys" },
-        not_done(Ability::PrepMounts),
-        not_done(Ability::ReqMounts),
-        not_done(Ability::ShiftfsMarks),
-        not_done(Ability::FsState),
-        not_done(Ability::CloneRootfs),
-    ]
-};
+const EMULATES_NOTHING: Lack =
+    Lack { ability: Ability::Fs, reason: "the embedded manager emulates no /proc and /sys" };
+
+/// Only kernels of Ubuntu had one.
+const NO_SHIFTFS: Lack = Lack { ability: Ability::ShiftfsMarks, reason: "the kernel has no shiftfs" };
+
+const fn needs_root(ability: Ability) -> Lack {
+    Lack { ability, reason: "needs root" }
+}
 
 fn model() -> Result<Ports, BoxError> {
     let model = Arc::new(Model::new(pool()?));

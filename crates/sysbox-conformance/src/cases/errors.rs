@@ -2,9 +2,12 @@
 
 use std::fmt::Debug;
 
-use sysbox_core::{ContainerData, ErrorKind, IdOffsets, Operation, PortError, ShiftType};
+use sysbox_core::{ContainerData, ErrorKind, Operation, PortError, ShiftType};
 
-use super::life::{ids, shifted};
+use super::{
+    clone::offsets,
+    life::{ids, shifted},
+};
 use crate::{
     Broken, Case, Outcome, World,
     case::{case, refused, same},
@@ -51,7 +54,7 @@ async fn a_container_that_is_not_known_cannot_be_removed(world: &mut World) -> O
 async fn a_rootfs_of_a_container_that_is_not_known_is_not_found(world: &mut World) -> Outcome {
     let (mgr, id) = (world.mgr()?, container("nobody-9"));
     unknown("nobody-9", Operation::CloneRootfs, mgr.clone_rootfs(&id).await)?;
-    let answer = mgr.chown_cloned_rootfs(&id, IdOffsets::default()).await;
+    let answer = mgr.chown_cloned_rootfs(&id, offsets()).await;
     unknown("nobody-9", Operation::ChownClonedRootfs, answer)?;
     unknown("nobody-9", Operation::RevertClonedRootfsChown, mgr.revert_cloned_rootfs_chown(&id).await)
 }

@@ -4,11 +4,12 @@ use std::{fmt::Debug, time::UNIX_EPOCH};
 
 use oci_spec::runtime::Spec;
 use sysbox_core::{
-    AbsPath, ContainerData, ErrorKind, Fs, FsRegInfo, HostGid, HostUid, IdMapping, IdMappings, IdOffsets,
-    IdRange, Mgr, Operation, Registration, SessionError, Sysbox, session::Ports,
+    AbsPath, ContainerData, ErrorKind, Fs, FsRegInfo, HostGid, HostUid, IdMapping, IdMappings, IdRange, Mgr,
+    Operation, Registration, SessionError, Sysbox, session::Ports,
 };
 
 use super::{
+    clone::offsets,
     life::{mappings, path, running, start, try_start},
     script::{Answers, Script},
 };
@@ -152,7 +153,7 @@ async fn a_running_container_is_not_removed(world: &mut World) -> Outcome {
 }
 
 async fn the_clone_and_the_state_of_its_owners_are_remembered(world: &mut World) -> Outcome {
-    let (request, offsets) = (world.registration("c")?, IdOffsets::default());
+    let (request, offsets) = (world.clonable("c")?, offsets());
     let mut mgr = Mgr::new(container("c"), Some(world.mgr()?));
     mgr.register(&spec(&request)?).await?;
     let answer = mgr.chown_cloned_rootfs(offsets).await;

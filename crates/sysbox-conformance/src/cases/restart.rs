@@ -1,11 +1,13 @@
 //! What outlives the process of a backend.
 
 use sysbox_core::{
-    ContainerData, ErrorKind, IdOffsets, MountKind, MountRequest, MountRequests, Registration, ShiftType,
-    Update,
+    ContainerData, ErrorKind, MountKind, MountRequest, MountRequests, Registration, ShiftType, Update,
 };
 
-use super::life::{USUAL, disjoint, end, path, running, shifted, start, try_start};
+use super::{
+    clone::offsets,
+    life::{USUAL, disjoint, end, path, running, shifted, start, try_start},
+};
 use crate::{
     Case, Outcome, World,
     case::{case, refused, same},
@@ -105,7 +107,7 @@ async fn mounts_are_kept(world: &mut World) -> Outcome {
     let request = world.registration("c")?;
     let wish = MountRequest { kind: MountKind::VarLibDocker, destination: path("/var/lib/docker") };
     let wishes = MountRequests { id: container("c"), rootfs_shift: ShiftType::Chown, mounts: vec![wish] };
-    world.mgr()?.register(&request).await?;
+    start(&*world.mgr()?, &request).await?;
     let before = world.mgr()?.req_mounts(&wishes).await?;
     world.mgr()?.unregister(&request.id).await?;
     world.restart().await?;
@@ -114,10 +116,10 @@ async fn mounts_are_kept(world: &mut World) -> Outcome {
 }
 
 async fn a_clone_is_kept(world: &mut World) -> Outcome {
-    let request = world.registration("c")?;
+    let request = world.clonable("c")?;
     world.mgr()?.register(&request).await?;
     world.mgr()?.clone_rootfs(&request.id).await?;
-    world.mgr()?.chown_cloned_rootfs(&request.id, IdOffsets::default()).await?;
+    world.mgr()?.chown_cloned_rootfs(&request.id, offsets()).await?;
     world.restart().await?;
     world.mgr()?.revert_cloned_rootfs_chown(&request.id).await?;
     Ok(())

@@ -1,8 +1,9 @@
 //! Both facades of a container over the backend, through processes that come and go.
 
-use sysbox_core::{ContainerData, ErrorKind, IdOffsets, Registration, SessionError, Snapshot, Sysbox};
+use sysbox_core::{ContainerData, ErrorKind, Registration, SessionError, Snapshot, Sysbox};
 
 use super::{
+    clone::offsets,
     facade::{info, spec},
     life::{end, running, start},
 };
@@ -96,10 +97,10 @@ async fn a_container_is_torn_down_after_it_was_restored(world: &mut World) -> Ou
 }
 
 async fn a_clone_is_shifted_back_when_its_container_is_torn_down(world: &mut World) -> Outcome {
-    let (ports, request) = (world.ports()?, world.registration("c")?);
+    let (ports, request) = (world.ports()?, world.clonable("c")?);
     let mut sysbox = bring_up(Sysbox::new(container("c"), ports), &request, 4).await?;
     let clone = sysbox.mgr.clone_rootfs().await?;
-    sysbox.mgr.chown_cloned_rootfs(IdOffsets::default()).await?;
+    sysbox.mgr.chown_cloned_rootfs(offsets()).await?;
     let mut sysbox = restored(&sysbox, world)?;
     same("the clone", &sysbox.mgr.cloned_rootfs(), &Some(&clone))?;
     sysbox.teardown().await?;

@@ -15,6 +15,7 @@ use sysbox_core::{
 use super::{
     Flaw,
     habit::{Habit, Seen, Turn},
+    spoil::{Known, Spoil},
 };
 
 /// The one thing that is done otherwise.
@@ -50,6 +51,8 @@ pub(super) enum Break {
     Data(Operation, fn(&mut ContainerData)),
     /// Something that takes a memory.
     Habit(Habit),
+    /// Something that is done to files.
+    Spoil(Spoil),
 }
 
 /// A port with a flaw.
@@ -61,6 +64,8 @@ pub(super) struct Flawed<P: ?Sized> {
     pub(super) seen: Mutex<BTreeMap<ContainerId, Seen>>,
     /// Whether a call is made, or one was.
     pub(super) busy: AtomicBool,
+    /// Where files of containers are, for what is done to them.
+    pub(super) known: Mutex<BTreeMap<ContainerId, Known>>,
     /// The ids that were given first.
     pub(super) first: OnceLock<Subids>,
 }
@@ -71,6 +76,7 @@ impl<P: ?Sized> Flawed<P> {
             port,
             breaks: flaw.breaks(),
             seen: Mutex::default(),
+            known: Mutex::default(),
             busy: AtomicBool::new(false),
             first: OnceLock::new(),
         }

@@ -11,11 +11,15 @@ use std::{
 };
 
 use sysbox_core::{
-    ContainerConfig, ContainerId, ErrorKind, HostGid, HostUid, IdMappings, IdOffsets, MgrPort, Mount,
-    MountRequests, Operation, PortError, Registration, ShiftType, SubidRequest, Subids, Update,
+    AbsPath, ContainerConfig, ContainerId, ErrorKind, FsEntry, FsStateRequest, HostGid, HostUid, IdMappings,
+    IdOffsets, MgrPort, Mount, MountRequests, Operation, PortError, Registration, ShiftType, ShiftfsMark,
+    ShiftfsMarks, SubidRequest, Subids, Update,
 };
 
 use super::breaks::{Break, Flawed, nowhere};
+
+/// How many ids are given unasked.
+const SOME: NonZeroU32 = NonZeroU32::new(65_536).unwrap();
 
 /// What is done otherwise, depending on what was done before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +56,24 @@ pub(super) enum Habit {
     UpdateOverwritesNamespaces,
     /// Owners that are shifted are shifted again.
     ShiftedTwice,
+    /// Owners are shifted also while the container is paused.
+    ShiftedWhilePaused,
+    /// Owners that were shifted when the container stopped are so when it starts again.
+    ShiftOutlivesStop,
+    /// Owners that were shifted are not so after a pause.
+    ShiftForgottenByPause,
+    /// Owners that are shifted back while the container is paused are shifted again with it.
+    RevertForgottenByResume,
+    /// A clone is another one each time.
+    OtherCloneEachTime,
+    /// A stopped container is told no entries.
+    NoEntriesWhenStopped,
+    /// Mounts are given to one who has no ids, after it was given some.
+    GivenIdsUnasked,
+    /// A paused container is given no mounts.
+    NoMountsWhenPaused,
+    /// Marks that were told before a stop are not told after it.
+    MarksOutliveStop,
     /// The mount point is another one each time.
     MountpointMoves,
     /// Only the first update is taken.
@@ -77,6 +99,12 @@ pub(super) struct Seen {
     updated: u32,
     asked_for_ids: u32,
     asked_for_mounts: u32,
+    asked_for_clone: u32,
+    marked: u32,
+    /// Whether its owners were asked to be shifted, in this run, and whether they were shifted back since a pause.
+    shift: Option<IdOffsets>,
+    paused: bool,
+    stopped: bool,
 }
 
 /// That a call is made; others are refused meanwhile.
@@ -152,6 +180,10 @@ impl Flawed<dyn MgrPort> {
             let _ = self.port.register(&plain).await;
         }
         let mut config = answer?;
+        self.seen(&request.id, |seen| seen.stopped = false);
+        if let Some(offsets) = seen.shift.filter(|_| self.has(Habit::ShiftOutlivesStop)) {
+            let _ = self.port.chown_cloned_rootfs(&request.id, offsets).await;
+        }
         let forgets = self.has(Habit::MappingsForgottenByProcess) && seen.registered == 0;
         if forgets || seen.registered > 0 && self.has(Habit::NoMappingsAfterRestart) {
             (config.uid_mappings, config.gid_mappings) = Default::default();
@@ -191,6 +223,7 @@ impl Flawed<dyn MgrPort> {
             return Err(PortError::new(Operation::Unregister, ErrorKind::NotFound, message));
         }
         self.port.unregister(id).await?;
+        self.seen(id, |seen| (seen.stopped, seen.paused) = (true, false));
         if self.has(Habit::RemovedWhenStopped) { self.port.remove(id).await } else { Ok(()) }
     }
 
@@ -260,11 +293,64 @@ impl Flawed<dyn MgrPort> {
         if self.has(Habit::ShiftedTwice) {
             let _ = self.port.revert_cloned_rootfs_chown(id).await;
         }
+        let seen = self.seen(id, |seen| seen.shift = Some(offsets));
+        if seen.paused && self.has(Habit::ShiftedWhilePaused) {
+            self.port.resume(id).await?;
+            let answer = self.port.chown_cloned_rootfs(id, offsets).await;
+            self.port.pause(id).await?;
+            return answer;
+        }
         self.port.chown_cloned_rootfs(id, offsets).await
+    }
+
+    pub(super) async fn habitual_pause(&self, id: &ContainerId) -> Result<(), PortError> {
+        if self.has(Habit::ShiftForgottenByPause) {
+            let _ = self.port.revert_cloned_rootfs_chown(id).await;
+        }
+        self.port.pause(id).await?;
+        self.seen(id, |seen| seen.paused = true);
+        Ok(())
+    }
+
+    pub(super) async fn habitual_resume(&self, id: &ContainerId) -> Result<(), PortError> {
+        self.port.resume(id).await?;
+        let seen = self.seen(id, |seen| seen.paused = false);
+        if let Some(offsets) = seen.shift.filter(|_| self.has(Habit::RevertForgottenByResume)) {
+            let _ = self.port.chown_cloned_rootfs(id, offsets).await;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn habitual_clone(&self, id: &ContainerId) -> Result<AbsPath, PortError> {
+        let seen = self.seen(id, |seen| seen.asked_for_clone += 1);
+        let path = self.port.clone_rootfs(id).await?;
+        Ok(if self.has(Habit::OtherCloneEachTime) && seen.asked_for_clone > 0 { nowhere() } else { path })
+    }
+
+    pub(super) async fn habitual_marks(&self, request: &ShiftfsMarks) -> Result<Vec<ShiftfsMark>, PortError> {
+        let seen = self.seen(&request.id, |seen| seen.marked += 1);
+        let marks = self.port.req_shiftfs_mark(request).await?;
+        let outlived = self.has(Habit::MarksOutliveStop) && seen.registered > 1 && seen.marked > 0;
+        Ok(if outlived { Vec::new() } else { marks })
+    }
+
+    pub(super) async fn habitual_entries(&self, request: &FsStateRequest) -> Result<Vec<FsEntry>, PortError> {
+        if self.has(Habit::NoEntriesWhenStopped) && self.seen(&request.id, |_| ()).stopped {
+            let message = format!("container {} is stopped", request.id);
+            return Err(PortError::new(Operation::ReqFsState, ErrorKind::FailedPrecondition, message));
+        }
+        self.port.req_fs_state(request).await
     }
 
     pub(super) async fn habitual_mounts(&self, request: &MountRequests) -> Result<Vec<Mount>, PortError> {
         let seen = self.seen(&request.id, |seen| seen.asked_for_mounts += 1);
+        if self.has(Habit::NoMountsWhenPaused) && seen.paused {
+            let message = format!("container {} is paused", request.id);
+            return Err(PortError::new(Operation::ReqMounts, ErrorKind::FailedPrecondition, message));
+        }
+        if self.has(Habit::GivenIdsUnasked) {
+            let _ = self.port.alloc_subids(&SubidRequest { id: request.id.clone(), size: SOME }).await;
+        }
         let mut mounts = self.port.req_mounts(request).await?;
         if self.has(Habit::OtherMountsAfterRestart) && seen.asked_for_mounts > 0 {
             mounts.iter_mut().for_each(|mount| mount.source.push_str("-again"));

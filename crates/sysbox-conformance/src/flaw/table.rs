@@ -1,22 +1,26 @@
 //! The flaws: each a rule, the cases that see it first, what a backend must be able to do for it to be seen, and what is done
 //! otherwise.
 
+mod of_files;
+
 use std::{mem::swap, num::NonZeroU32, time::Duration};
 
 use sysbox_core::{ContainerData, ErrorKind::*, FsEntryKind, MountKind, Operation::*, ShiftType};
 
+use self::of_files::with_flaws_of_files;
 use super::{
     alter::{each, none, overlook_root, shorten},
     breaks::{Break, Break::*, nowhere},
     define::flaws,
     habit::Habit,
+    spoil::{At, Spoil},
 };
 #[cfg(feature = "suite")]
 use crate::Ability;
 
 const USUAL: NonZeroU32 = NonZeroU32::new(65_536).unwrap();
 
-flaws! {
+with_flaws_of_files! {
     // Registrations
     RegistrationOfAnother: "A registration is for the container that it names.", "mgr::register", [Mgr],
         Id(Register);
@@ -182,6 +186,8 @@ flaws! {
     PreparationSkipped: "Sources are prepared.", "relay::mgr", [Mgr, Relay], Skipped(PrepMounts);
     UnknownPrepared: "Sources are prepared for known containers only.", "mgr::prep_mounts", [Mgr, PrepMounts],
         Masked(PrepMounts, NotFound);
+    StoppedPrepared: "Nothing is prepared for a stopped container.", "mgr::prep_mounts", [Mgr, PrepMounts],
+        Masked(PrepMounts, FailedPrecondition);
     WishOfAnother: "Mounts are for the container that asks.", "mgr::mounts", [Mgr, ReqMounts], Id(ReqMounts);
     WishLosesShift: "Mounts are given for the shift that is named.", "relay::mgr", [Mgr, Relay],
         MountRequests(|request| request.rootfs_shift = ShiftType::NoShift);
@@ -207,6 +213,10 @@ flaws! {
         Habit(Habit::OtherMountsAfterRestart);
     UnknownGivenMounts: "Mounts are given to known containers only.", "mgr::mounts", [Mgr, ReqMounts],
         Masked(ReqMounts, NotFound);
+    StoppedGivenMounts: "A stopped container is given no mounts.", "mgr::mounts", [Mgr, ReqMounts],
+        Masked(ReqMounts, FailedPrecondition);
+    NoMountsWhenPaused: "A paused container is given mounts.", "mgr::mounts", [Mgr, ReqMounts],
+        Habit(Habit::NoMountsWhenPaused);
     MarksOfAnother: "Marks are for the container that asks.", "mgr::shiftfs", [Mgr, ShiftfsMarks],
         Id(ReqShiftfsMark);
     WishLosesAMark: "Every wish for a mark is granted.", "mgr::shiftfs", [Mgr, ShiftfsMarks],
@@ -223,6 +233,10 @@ flaws! {
         MarksMade(|marks| each(marks, |mark| mark.source = nowhere()));
     UnknownMarked: "Marks are made for known containers only.", "mgr::shiftfs", [Mgr, ShiftfsMarks],
         Masked(ReqShiftfsMark, NotFound);
+    StoppedMarked: "A stopped container is given no marks.", "mgr::shiftfs", [Mgr, ShiftfsMarks],
+        Masked(ReqShiftfsMark, FailedPrecondition);
+    MarksOutliveStop: "Marks are removed when a container stops.", "mgr::shiftfs", [Mgr, ShiftfsMarks],
+        Habit(Habit::MarksOutliveStop);
     EntriesOfAnother: "Entries are for the container that asks.", "mgr::fs_state", [Mgr, FsState],
         Id(ReqFsState);
     EntriesForAnotherRootfs: "Entries are for the rootfs that is named.", "relay::mgr", [Mgr, Relay],
@@ -238,6 +252,8 @@ flaws! {
     EntryLost: "Every entry is told.", "relay::mgr", [Mgr, Relay], Entries(|entries| drop(entries.pop()));
     UnknownGivenEntries: "Entries are told for known containers only.", "mgr::fs_state", [Mgr, FsState],
         Masked(ReqFsState, NotFound);
+    NoEntriesWhenStopped: "Entries are told of a stopped container too.", "mgr::fs_state", [Mgr, FsState],
+        Habit(Habit::NoEntriesWhenStopped);
 
     // Clones
     CloneOfAnother: "The rootfs is cloned of the container that asks.", "mgr::clone", [Mgr, CloneRootfs],

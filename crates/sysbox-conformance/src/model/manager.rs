@@ -58,6 +58,37 @@ impl Manager {
         self.containers.get_mut(id).ok_or_else(Refusal::unknown)
     }
 
+    /// The container, which must not have stopped.
+    pub(super) fn alive(&self, id: &ContainerId, done: &str) -> Result<&Container, Refusal> {
+        let container = self.known(id)?;
+        if container.state == State::Stopped {
+            return Err(container.wrong_state(done, "register it again first"));
+        }
+        Ok(container)
+    }
+
+    /// How many ids a container has from this one of the host on, as its mappings say, or what it was given.
+    pub(super) fn known_size(
+        &self,
+        id: &ContainerId,
+        kind: Kind,
+        first: u32,
+    ) -> Result<Option<u32>, Refusal> {
+        let container = self.known(id)?;
+        let mappings = match kind {
+            Kind::User => &container.mappings.uids,
+            Kind::Group => &container.mappings.gids,
+        };
+        let of_root = mappings.as_slice().iter().filter(|extent| extent.container().first() == 0);
+        let mapped = of_root.map(|extent| (extent.host().first(), extent.size()));
+        let given = self.usernses.get(&container.userns).and_then(|sharers| sharers.given);
+        let given = given.map(|Given { subids, size }| match kind {
+            Kind::User => (subids.uid.0, size),
+            Kind::Group => (subids.gid.0, size),
+        });
+        Ok(mapped.chain(given).find(|(begin, _)| *begin == first).map(|(_, size)| size))
+    }
+
     /// A number that no container and no user namespace has.
     pub(super) const fn new_number(&mut self) -> u64 {
         self.latest += 1;

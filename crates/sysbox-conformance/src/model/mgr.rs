@@ -42,7 +42,8 @@ impl MgrPort for Model {
 
     /// There are no owners here that could be changed.
     async fn prep_mounts(&self, request: &MountsToPrepare) -> Result<(), PortError> {
-        self.call(Operation::PrepMounts, &request.id, |manager| manager.known(&request.id).map(drop))
+        let alive = |manager: &mut Manager| manager.alive(&request.id, "given mounts").map(drop);
+        self.call(Operation::PrepMounts, &request.id, alive)
     }
 
     async fn req_mounts(&self, request: &MountRequests) -> Result<Vec<Mount>, PortError> {
@@ -74,8 +75,8 @@ impl MgrPort for Model {
         self.call(Operation::CloneRootfs, id, |manager| manager.clone_rootfs(id))
     }
 
-    async fn chown_cloned_rootfs(&self, id: &ContainerId, _offsets: IdOffsets) -> Result<(), PortError> {
-        self.call(Operation::ChownClonedRootfs, id, |manager| manager.chown_clone(id))
+    async fn chown_cloned_rootfs(&self, id: &ContainerId, offsets: IdOffsets) -> Result<(), PortError> {
+        self.call(Operation::ChownClonedRootfs, id, |manager| manager.chown_clone(id, offsets))
     }
 
     async fn revert_cloned_rootfs_chown(&self, id: &ContainerId) -> Result<(), PortError> {

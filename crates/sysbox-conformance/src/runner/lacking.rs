@@ -1,12 +1,12 @@
 //! Whether a backend that is said to lack something says so itself: the calls concerned are `Unimplemented`, or refused with
 //! the kind that the port's contract has for a host on which they cannot be done.
 
-use std::{fmt::Debug, sync::Arc};
+use std::{fmt::Debug, path::Path, sync::Arc};
 
 use sysbox_core::{
-    AbsPath, ContainerData, ErrorKind, FsStateRequest, HostGid, HostUid, IdOffsets, MgrPort, MountKind,
-    MountRequest, MountRequests, MountToPrepare, MountsToPrepare, PortError, Registration, ShiftType,
-    ShiftfsMark, ShiftfsMarks, Update, session::Ports,
+    AbsPath, ContainerData, ErrorKind, FsStateRequest, HostGid, HostUid, MgrPort, MountKind, MountRequest,
+    MountRequests, MountToPrepare, MountsToPrepare, PortError, Registration, ShiftType, ShiftfsMark,
+    ShiftfsMarks, Update, session::Ports,
 };
 
 use super::in_world;
@@ -17,7 +17,7 @@ use crate::{
         script::{Answers, Script},
         values::Fill,
     },
-    world::container,
+    world::{container, usual_ids_of},
 };
 
 /// Whether there are calls that it is a lack of.
@@ -60,24 +60,40 @@ async fn of_mgr(mgr: &dyn MgrPort, ability: Ability, registration: Registration,
         Ability::PrepMounts => {
             let mounts = vec![MountToPrepare { source: path, exclusive: false }];
             let (uid, gid) = (HostUid(1 << 30), HostGid(1 << 30));
-            undone("prep_mounts", mgr.prep_mounts(&MountsToPrepare { id, uid, gid, mounts }).await)
+            forbidden("prep_mounts", mgr.prep_mounts(&MountsToPrepare { id, uid, gid, mounts }).await)
         }
         Ability::ReqMounts => {
             let mounts = vec![MountRequest { kind: MountKind::VarLibDocker, destination: path }];
-            let request = MountRequests { id, rootfs_shift: ShiftType::NoShift, mounts };
-            undone("req_mounts", mgr.req_mounts(&request).await)
+            // One that takes all rights there are: owners are to be changed.
+            mgr.alloc_subids(&usual_ids_of(&id)).await?;
+            let request = MountRequests { id, rootfs_shift: ShiftType::Chown, mounts };
+            forbidden("req_mounts", mgr.req_mounts(&request).await)
         }
         Ability::ShiftfsMarks => {
             let marks = vec![ShiftfsMark { source: path, readonly: true }];
-            impossible("req_shiftfs_mark", mgr.req_shiftfs_mark(&ShiftfsMarks { id, marks }).await)
+            let wish = ShiftfsMarks { id, marks };
+            impossible("req_shiftfs_mark", mgr.req_shiftfs_mark(&wish).await)?;
+            // Where only the kernel lacks it, nothing can be done about no marks.
+            match mgr.req_shiftfs_mark(&ShiftfsMarks { marks: Vec::new(), ..wish }).await {
+                Ok(marks) => same("the marks", &marks, &Vec::new()),
+                answer => undone("req_shiftfs_mark of none", answer),
+            }
         }
         Ability::FsState => {
             undone("req_fs_state", mgr.req_fs_state(&FsStateRequest { id, rootfs: path }).await)
         }
         Ability::CloneRootfs => {
             impossible("clone_rootfs", mgr.clone_rootfs(&id).await)?;
-            impossible("chown_cloned_rootfs", mgr.chown_cloned_rootfs(&id, IdOffsets::default()).await)?;
+            impossible("chown_cloned_rootfs", mgr.chown_cloned_rootfs(&id, Fill::Full.offsets()).await)?;
             impossible("revert_cloned_rootfs_chown", mgr.revert_cloned_rootfs_chown(&id).await)
+        }
+        Ability::Files => {
+            let mounts = vec![MountRequest { kind: MountKind::VarLibKubelet, destination: path }];
+            let request = MountRequests { id, rootfs_shift: ShiftType::NoShift, mounts };
+            // One that gives no mounts has no files behind them either.
+            let mounts = mgr.req_mounts(&request).await.unwrap_or_default();
+            let is_there = mounts.iter().any(|mount| Path::new(&mount.source).is_dir());
+            same("there is a directory behind a mount", &is_there, &false)
         }
         other => Err(Broken::new(format!("no call tells that {other:?} is lacking"))),
     }
@@ -151,6 +167,14 @@ fn impossible<T: Debug>(call: &str, answer: Result<T, PortError>) -> Outcome {
     match answer {
         Err(error) if error.kind == ErrorKind::FailedPrecondition => Ok(()),
         answer => undone(call, answer),
+    }
+}
+
+/// Refused as `Unimplemented`, or for want of the rights that it takes.
+fn forbidden<T: Debug>(call: &str, answer: Result<T, PortError>) -> Outcome {
+    match answer {
+        Err(error) if error.kind == ErrorKind::PermissionDenied => Ok(()),
+        answer => impossible(call, answer),
     }
 }
 

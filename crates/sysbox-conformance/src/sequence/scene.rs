@@ -14,13 +14,23 @@ use super::{
 };
 use crate::{Broken, World};
 
-/// A directory for each container.
+/// Directories for each container.
 #[derive(Debug)]
-pub(super) struct Scene(BTreeMap<Who, AbsPath>);
+pub(super) struct Scene(BTreeMap<Who, Dirs>);
+
+#[derive(Debug)]
+struct Dirs {
+    rootfs: AbsPath,
+    /// One beside it.
+    source: AbsPath,
+}
 
 impl Scene {
-    pub(super) fn new(world: &World) -> Result<Self, Broken> {
-        let dirs = Who::ALL.into_iter().map(|who| Ok((who, world.dir(who.0)?)));
+    pub(super) fn new(world: &mut World) -> Result<Self, Broken> {
+        let dirs = Who::ALL.into_iter().map(|who| {
+            let source = world.dir(&format!("{}-source", who.0))?;
+            Ok((who, Dirs { rootfs: world.clonable(who.0)?.rootfs, source }))
+        });
         dirs.collect::<Result<_, Broken>>().map(Self)
     }
 
@@ -29,7 +39,7 @@ impl Scene {
         Ok(Some(match step {
             MgrStep::Register { id, joins, .. } => Call::Register(Registration {
                 id: id.id(),
-                rootfs: self.dir(id)?,
+                rootfs: self.of(id)?.rootfs.clone(),
                 userns: user(joins)?,
                 netns: net(joins)?,
                 uid_mappings: uids,
@@ -49,7 +59,7 @@ impl Scene {
                 Call::AllocSubids(SubidRequest { id: who.id(), size: size.number() })
             }
             MgrStep::PrepMounts(who) => {
-                let mounts = vec![MountToPrepare { source: self.dir(who)?, exclusive: true }];
+                let mounts = vec![MountToPrepare { source: self.of(who)?.source.clone(), exclusive: true }];
                 let (uid, gid) = (HostUid(FAR), HostGid(FAR));
                 Call::PrepMounts(MountsToPrepare { id: who.id(), uid, gid, mounts })
             }
@@ -60,19 +70,20 @@ impl Scene {
                 Call::ReqMounts(MountRequests { id: who.id(), rootfs_shift: Default::default(), mounts })
             }
             MgrStep::ReqShiftfsMark(who, marks) => {
-                let mark =
-                    |Mark { directory, readonly }| Ok(ShiftfsMark { source: self.dir(directory)?, readonly });
+                let mark = |Mark { directory, readonly }| {
+                    Ok(ShiftfsMark { source: self.of(directory)?.source.clone(), readonly })
+                };
                 let marks = marks.into_iter().map(mark).collect::<Result<_, Broken>>()?;
                 Call::ReqShiftfsMark(ShiftfsMarks { id: who.id(), marks })
             }
             MgrStep::ReqFsState(who) => {
-                Call::ReqFsState(FsStateRequest { id: who.id(), rootfs: self.dir(who)? })
+                Call::ReqFsState(FsStateRequest { id: who.id(), rootfs: self.of(who)?.rootfs.clone() })
             }
             MgrStep::Pause(who) => Call::Pause(who.id()),
             MgrStep::Resume(who) => Call::Resume(who.id()),
             MgrStep::CloneRootfs(who) => Call::CloneRootfs(who.id()),
-            MgrStep::ChownClonedRootfs(who) => {
-                let offset = i32::try_from(FAR).unwrap_or(i32::MAX).into();
+            MgrStep::ChownClonedRootfs(who, by) => {
+                let offset = by.into();
                 Call::ChownClonedRootfs(who.id(), IdOffsets { uid: offset, gid: offset })
             }
             MgrStep::RevertClonedRootfsChown(who) => Call::RevertClonedRootfsChown(who.id()),
@@ -80,8 +91,8 @@ impl Scene {
         }))
     }
 
-    fn dir(&self, who: Who) -> Result<AbsPath, Broken> {
-        self.0.get(&who).cloned().ok_or_else(|| Broken::new(format!("there is no directory for {who:?}")))
+    fn of(&self, who: Who) -> Result<&Dirs, Broken> {
+        self.0.get(&who).ok_or_else(|| Broken::new(format!("there is no directory for {who:?}")))
     }
 }
 

@@ -49,7 +49,7 @@ pub(super) enum MgrStep {
     Pause(Who),
     Resume(Who),
     CloneRootfs(Who),
-    ChownClonedRootfs(Who),
+    ChownClonedRootfs(Who, i32),
     RevertClonedRootfsChown(Who),
     /// Not a call: the backend is ended and started anew.
     Restart,
@@ -166,7 +166,11 @@ pub(super) fn of_mgr(lacks: &[Lack]) -> impl Strategy<Value = Script<MgrStep>> +
         ),
         (Ability::FsState, 1, who().prop_map(S::ReqFsState).boxed()),
         (Ability::CloneRootfs, 2, who().prop_map(S::CloneRootfs).boxed()),
-        (Ability::CloneRootfs, 2, who().prop_map(S::ChownClonedRootfs).boxed()),
+        (
+            Ability::CloneRootfs,
+            2,
+            (who(), offset()).prop_map(|(id, offset)| S::ChownClonedRootfs(id, offset)).boxed(),
+        ),
         (Ability::CloneRootfs, 2, who().prop_map(S::RevertClonedRootfsChown).boxed()),
     ];
     let able = where_able.into_iter().filter(|(ability, ..)| !is_lacking(lacks, *ability));
@@ -225,6 +229,11 @@ fn size(lacks: &[Lack]) -> impl Strategy<Value = Size> + use<> {
         sizes.push((1, Just(Size::MoreThanThereAre)));
     }
     Union::new_weighted(sizes)
+}
+
+/// Most lead to ids of the host; the others to the container's own, or to none.
+fn offset() -> impl Strategy<Value = i32> {
+    prop_oneof![8 => Just(1 << 30), 1 => Just(0), 1 => Just(-1 << 30), 1 => Just(65_535)]
 }
 
 fn mark() -> impl Strategy<Value = Mark> {
