@@ -12,12 +12,12 @@ use sysbox::{
     Update, transport::attentively,
 };
 use sysbox_conformance::Subject;
-use sysbox_tests::conformance::{ROWS, Row};
+use sysbox_tests::conformance::{ROWS, Rights, Row};
 use tokio::runtime::Runtime;
 
 fn transports(criterion: &mut Criterion) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    let start = |row: Row| runtime.block_on(row.harness(None).fresh()).expect("a backend");
+    let start = |row: Row| runtime.block_on(row.harness(Rights::None, None).fresh()).expect("a backend");
     let id: ContainerId = "bench".parse().expect("valid");
 
     let mut group = criterion.benchmark_group("alloc_subids");

@@ -22,6 +22,8 @@ pub enum Kind {
     Overlay,
     /// The root of an overlay whose lower layer is an overlay too. The kernel ID-maps no overlay, so it can map no such layer.
     NestedOverlay,
+    /// The root of an overlay whose lower layer is on ramfs, which the kernel does not ID-map.
+    OverlayOnRamfs,
 }
 
 /// A mounted file system with a rootfs on it. Dropping it unmounts all and removes all.
@@ -51,11 +53,16 @@ impl Ground {
             ground.mount_ext4();
             ground.rootfs = ground.dir("ext4/rootfs");
         }
+        if kind == Kind::OverlayOnRamfs {
+            let at = ground.dir("ramfs");
+            ground.mount("ramfs", &at, "ramfs", "mode=755");
+            ground.rootfs = ground.dir("ramfs/rootfs");
+        }
         fill(&ground.rootfs);
         if kind == Kind::NestedOverlay {
             ground.rootfs = ground.mount_overlay("inner");
         }
-        if matches!(kind, Kind::Overlay | Kind::NestedOverlay) {
+        if matches!(kind, Kind::Overlay | Kind::NestedOverlay | Kind::OverlayOnRamfs) {
             ground.rootfs = ground.mount_overlay("outer");
         }
         ground

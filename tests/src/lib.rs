@@ -8,6 +8,7 @@
 
 mod bundle;
 pub mod conformance;
+pub mod crash;
 pub mod daemon;
 pub mod foreign;
 mod ground;
@@ -18,6 +19,7 @@ mod pty;
 mod running;
 mod site;
 mod snapshot;
+pub mod soak;
 mod stepper;
 mod tree;
 

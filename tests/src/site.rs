@@ -6,6 +6,7 @@
 //! or `grpc` or `tarpc`, and then each site has a daemon of its own. So the same tests run over every backend.
 
 use std::{
+    collections::BTreeSet,
     env, fs,
     ops::Range,
     path::{Path, PathBuf},
@@ -211,7 +212,11 @@ impl Site {
         let mut left = that_stay(self.processes());
         left.extend(mounts(&[&self.word(), "/run/sysbox-runtime"]));
         left.extend(cgroups(&self.name));
-        left.extend(entries(&self.data_root().join("containers")));
+        for data in BTreeSet::from([self.data_root(), self.managers_data()]) {
+            left.extend(
+                ["containers", "files", "trash"].into_iter().flat_map(|dir| entries(&data.join(dir))),
+            );
+        }
         left.extend(entries(Path::new("/run/sysbox-runtime")));
         left.extend(self.list().iter().map(|row| format!("row of list {row}")));
         if self.managers_data().exists() {
@@ -230,11 +235,18 @@ impl Site {
         if self.daemon.is_some() { self.dir.path().join("manager") } else { self.data_root() }
     }
 
-    fn known_to_the_manager(&self) -> Vec<String> {
+    /// The embedded manager on the data of this site, or of its daemon.
+    ///
+    /// # Panics
+    /// When it cannot be opened.
+    pub fn manager(&self) -> EmbeddedMgr {
         let mut config = Config::new(AbsPath::new(self.managers_data()).expect("absolute"));
         config.subids = SubidSource::Range(self.range());
-        let manager =
-            EmbeddedMgr::open(config, Arc::new(LinuxHost::default())).expect("the data root is sound");
+        EmbeddedMgr::open(config, Arc::new(LinuxHost::default())).expect("the data root is sound")
+    }
+
+    fn known_to_the_manager(&self) -> Vec<String> {
+        let manager = self.manager();
         let rows = manager
             .list()
             .expect("readable")

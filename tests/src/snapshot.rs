@@ -12,7 +12,7 @@ use std::{
 };
 
 use rustix::{
-    fs::{lgetxattr, llistxattr},
+    fs::{FileType, lgetxattr, llistxattr},
     io::Errno,
 };
 
@@ -30,7 +30,7 @@ struct Entry {
     gid: u32,
     links: u64,
     device: u64,
-    /// `None` for a directory in which something was made on purpose.
+    /// `None` for a directory in which something was made on purpose, or whose time is left out.
     modified: Option<(i64, i64)>,
     attributes: BTreeMap<String, Vec<u8>>,
     contents: u64,
@@ -71,6 +71,14 @@ impl Snapshot {
     #[must_use]
     pub fn without_links(mut self) -> Self {
         self.0.values_mut().for_each(|entry| entry.links = 0);
+        self
+    }
+
+    /// The same without the times of directories, which change with every name that is made or removed in them.
+    #[must_use]
+    pub fn without_times_of_directories(mut self) -> Self {
+        let directories = self.0.values_mut().filter(|entry| FileType::from_raw_mode(entry.mode).is_dir());
+        directories.for_each(|entry| entry.modified = None);
         self
     }
 

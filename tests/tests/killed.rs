@@ -46,11 +46,25 @@ struct Reference {
 
 impl Victim {
     fn new(kind: Kind, policy: &'static str, files: usize) -> Self {
+        Self::filled(kind, policy, |rootfs| many_files(rootfs, files))
+    }
+
+    /// One whose rootfs has this many files where Docker keeps its data: they are copied into a volume, and back.
+    fn with_volume(kind: Kind, policy: &'static str, files: usize) -> Self {
+        Self::filled(kind, policy, |rootfs| {
+            let docker = rootfs.join("var/lib/docker");
+            fs::create_dir_all(&docker).expect("made");
+            furnish(&docker);
+            many_files(&docker, files);
+        })
+    }
+
+    fn filled(kind: Kind, policy: &'static str, fill: impl Fn(&Path)) -> Self {
         let site = Site::new(1);
         let ground = Ground::new(kind, |rootfs| {
             busybox(rootfs);
             furnish(rootfs);
-            many_files(rootfs, files);
+            fill(rootfs);
         });
         let bundle = Bundle::new(&ground.bundle(), ground.rootfs(), "echo done");
         let before = Snapshot::of(ground.rootfs()).without_links();
@@ -224,6 +238,20 @@ fn anywhere_in_the_life_of_a_chowned_container() {
     let tally = victim.sweep(&reference, &points);
     tally.report("chowned", &reference);
     assert!(tally.halves > 0, "never killed with a part of the tree shifted");
+}
+
+#[test]
+fn anywhere_in_the_life_of_a_container_with_a_volume() {
+    for (policy, title) in [("prefer-id-mapped", "with a volume"), ("reference", "with a volume, chowned")] {
+        let victim = Victim::with_volume(Kind::Ext4, policy, 1500);
+        let reference = victim.reference();
+        let mut points = lines(&reference, 20);
+        let longest = reference.times.iter().max_by_key(|(_, time)| **time).expect("it has steps").0.clone();
+        for step in reference.steps.iter().filter(|step| step.contains("volume") || **step == longest) {
+            points.extend(within(&reference, step, 12));
+        }
+        victim.sweep(&reference, &points).report(title, &reference);
+    }
 }
 
 #[test]

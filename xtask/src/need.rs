@@ -57,6 +57,13 @@ pub(crate) const TESTS: &[Need] = &[
         fedora: &["e2fsprogs"],
         is_usable: Path::exists,
     },
+    Need {
+        program: "strace",
+        purpose: "makes system calls fail in tests",
+        debian: &["strace"],
+        fedora: &["strace"],
+        is_usable: Path::exists,
+    },
 ];
 
 /// What the tests with programs in other languages need beside [`BUILD`] and [`TESTS`].

@@ -17,7 +17,15 @@ use crate::test::summary::{Group, Summary};
 use crate::{interop, need, process};
 
 /// Variables of the caller that change how tests run, and so must get through sudo.
-const PASSED_ON: &[&str] = &["CI", "PROPTEST_CASES", "RUST_BACKTRACE", "RUST_LOG", "RUST_TEST_THREADS"];
+const PASSED_ON: &[&str] = &[
+    "CI",
+    "PROPTEST_CASES",
+    "RUST_BACKTRACE",
+    "RUST_LOG",
+    "RUST_TEST_THREADS",
+    "SYSBOX_CRASH_MATRIX",
+    "SYSBOX_SOAK_SECONDS",
+];
 
 /// Builds and runs all tests; `arguments` are given to each test program.
 pub(crate) fn run(arguments: &[OsString]) -> Result<ExitCode, TaskError> {
