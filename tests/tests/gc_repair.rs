@@ -338,3 +338,28 @@ fn a_volume_that_vanishes_is_listed_without_a_size() {
     assert_eq!(stage.sysbox("status", &[&stage.id]).code(), 0);
     assert_eq!(stage.sysbox("list", &[]).code(), 0);
 }
+
+#[test]
+fn the_files_of_a_living_container_are_no_strays_when_the_database_is_lost() {
+    let site = Site::embedded(1);
+    let ground = Ground::new(Kind::Ext4, busybox);
+    fs::create_dir_all(ground.rootfs().join("var/lib/docker")).expect("made");
+    let bundle = Bundle::new(
+        &ground.bundle(),
+        ground.rootfs(),
+        "echo up; cat; echo kept > /var/lib/docker/x && echo written",
+    );
+    let id = site.id("a");
+    let mut run = Running::start(&mut site.run(&bundle, &id));
+    assert_eq!(run.line(), "up");
+    for name in ["state.db", "state.db-wal", "state.db-shm"] {
+        fs::remove_file(site.data_root().join(name)).expect("there");
+    }
+    let told = finish(site.command("gc").arg("--strays"));
+    assert_eq!(told.code(), 1, "{told:?}");
+    assert!(told.stdout.contains(&format!("container {id} is alive")), "{told:?}");
+    let ended = run.end();
+    assert!(ended.stdout.contains("written"), "{ended:?}");
+    finish(site.command("gc").arg("--strays")).success();
+    site.assert_nothing_left("after gc --strays");
+}

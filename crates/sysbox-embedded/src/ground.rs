@@ -1,6 +1,6 @@
 //! Work on the files of a container: in turn, by intent.
 //!
-//! Every change of files goes through [`Ground::carry_out`]: one transaction that checks the rules and writes the intent down,
+//! A change of files that must not be left in the middle goes through [`Ground::carry_out`]: one transaction that checks the rules and writes the intent down,
 //! then the effects, then one transaction that writes down what they came to and takes the intent back. Effects are such
 //! that they can be repeated and undone from any point in the middle; a process that ends there leaves its intent, and
 //! [`settle`](crate::settle::settle) is what the next one begins with.

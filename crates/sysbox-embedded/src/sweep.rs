@@ -52,8 +52,6 @@ pub struct Stray {
 pub struct Freed {
     /// The containers, each with how many bytes its files took.
     pub containers: Vec<(ContainerId, u64)>,
-    /// The directories of containers on no record that were removed.
-    pub strays: Vec<Stray>,
     /// What could not be released, and why.
     pub failures: Vec<PortError>,
     /// Why what is in the trash cannot be removed, if it cannot. It takes room, and nothing else.
@@ -101,12 +99,11 @@ impl EmbeddedMgr {
         Ok(repairs)
     }
 
-    /// Releases what nobody needs any more: containers whose rootfs is gone, with their volumes; and, if `strays` is true,
-    /// directories of containers on no record.
+    /// Releases what nobody needs any more: containers whose rootfs is gone, with their volumes.
     ///
     /// # Errors
     /// [`OpenError`] when the database cannot be used.
-    pub fn gc(&self, strays: bool) -> Result<Freed, OpenError> {
+    pub fn gc(&self) -> Result<Freed, OpenError> {
         let repairs = self.repair()?;
         let mut freed = Freed::default();
         freed.failures.extend(repairs.mended.into_iter().filter_map(|mended| mended.failure));
@@ -115,17 +112,6 @@ impl EmbeddedMgr {
             match self.remove_now(&container) {
                 Ok(()) => freed.containers.push((container, bytes)),
                 Err(fault) => freed.failures.push(fault.into_port_error(Operation::Remove, &container)),
-            }
-        }
-        if strays {
-            for stray in repairs.strays {
-                match (self.remove_stray(&stray), stray.container.parse()) {
-                    (Ok(()), _) => freed.strays.push(stray),
-                    (Err(fault), Ok(id)) => {
-                        freed.failures.push(fault.into_port_error(Operation::Remove, &id))
-                    }
-                    (Err(fault), Err(_)) => return Err(open_error(fault)),
-                }
             }
         }
         freed.trash = empty_trash(&self.ground()).err().map(open_error);
@@ -164,11 +150,7 @@ impl EmbeddedMgr {
     /// # Errors
     /// [`OpenError`] when they cannot be removed.
     pub fn discard_stray(&self, stray: &Stray) -> Result<(), OpenError> {
-        self.remove_stray(stray).map_err(open_error)
-    }
-
-    fn remove_stray(&self, stray: &Stray) -> Result<(), Fault> {
-        clone::discard(&stray.path)?;
-        discard(&self.ground(), &stray.path)
+        let discarded = clone::discard(&stray.path).and_then(|()| discard(&self.ground(), &stray.path));
+        discarded.map_err(open_error)
     }
 }

@@ -67,8 +67,9 @@ fn collect(wiring: &Wiring, strays: bool) -> anyhow::Result<Report> {
     let mut report = Report::default();
     let backend = wiring.open()?;
     for container in before.iter().filter(|container| is_abandoned(container)) {
-        let id = container.id.parse()?;
-        if backend.embedded().is_some_and(|embedded| !embedded.is_rootfs_gone(&id).unwrap_or(false)) {
+        if let Some(embedded) = backend.embedded()
+            && !embedded.is_rootfs_gone(&container.id.parse()?)?
+        {
             continue;
         }
         match delete_stopped(wiring, container) {
@@ -77,7 +78,7 @@ fn collect(wiring: &Wiring, strays: bool) -> anyhow::Result<Report> {
         }
     }
     if let Some(embedded) = backend.embedded() {
-        let Freed { containers, failures, trash, .. } = embedded.gc(false)?;
+        let Freed { containers, failures, trash } = embedded.gc()?;
         if strays {
             remove_strays(wiring, embedded, &mut report)?;
         }

@@ -155,14 +155,23 @@ fn copy(
     let tell = |now: mirror::Progress| ground.tell(turn, Work::SyncOut, path, now.entries, now.entries);
     let options = mirror::Options { owners, unchanged_since: volume.synced, progress: &tell };
     match mirror(source.as_fd(), target.as_fd(), &options) {
+        Ok(report) if report.busy > 0 && when == When::Removing => Err(leased(path)),
         Ok(report) if report.busy > 0 => {
             tracing::warn!(container = %turn.id, %path, files = report.busy, "files that are leased are copied back by the next call");
-            Ok(volume.synced)
+            Ok(None)
         }
         Ok(_) => Ok(Some(began)),
         Err(error) if is_kept(errno_of(&error), when) => kept(&error),
         Err(error) => Err(mirror_fault(message(), error)),
     }
+}
+
+/// Refuses to remove what others keep from being copied (`fcntl(2)`, `F_SETLEASE`).
+fn leased(volume: &AbsPath) -> Fault {
+    let message = format!(
+        "cannot be removed: files of its volume {volume} are leased by another process; end that and try again"
+    );
+    Fault::refused(ErrorKind::FailedPrecondition, message)
 }
 
 /// Whether a refusal is no reason not to go on: the rootfs cannot be written to now, and the volume stays.

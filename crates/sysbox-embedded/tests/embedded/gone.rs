@@ -44,12 +44,12 @@ fn gc_releases_what_is_gone_and_tells_it_and_leaves_the_rest() {
     stopped(&mgr, "gone", &place.path("a/rootfs"));
     stopped(&mgr, "there", &place.path("b/rootfs"));
     fs::remove_dir(place.path("a/rootfs")).expect("removed");
-    let freed = mgr.gc(false).expect("a usable data root");
+    let freed = mgr.gc().expect("a usable data root");
     assert_eq!(freed.containers, [(id("gone"), 0)]);
-    assert!(freed.strays.is_empty() && freed.failures.is_empty(), "{freed:?}");
+    assert!(freed.failures.is_empty() && freed.trash.is_none(), "{freed:?}");
     assert_eq!(ids(&mgr), ["there"]);
     assert_eq!(mgr.subid_pools().expect("readable").uids.used, 1);
-    assert!(mgr.gc(false).expect("a usable data root").containers.is_empty());
+    assert!(mgr.gc().expect("a usable data root").containers.is_empty());
 }
 
 /// Waits until the manager knows just these, for as long as a watch may take, and much less than a look from time to time.

@@ -136,6 +136,7 @@ fn an_overlay_without_an_upper_layer_stays_read_only() {
     let target = attach(&place, &merged);
     assert_eq!(owner(target.as_path().join("from-1")), (UID, GID));
     assert!(statvfs(target.as_path()).expect("asked").f_flag.contains(StatVfsMountFlags::RDONLY));
+    rootfs::tidy_idmapped(&merged).expect("there is nothing to see or to remove");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! A rootfs that is out of reach, or another one under the same id: volumes are never lost by that, nor copied over what is not
 //! theirs.
 
-use rustix::mount::{MountFlags, UnmountFlags, mount, mount_bind, unmount};
+use rustix::mount::{MountFlags, UnmountFlags, mount, mount_bind, mount_remount, unmount};
 
 use super::*;
 
@@ -25,7 +25,7 @@ fn a_rootfs_whose_disk_is_not_mounted_is_not_gone_and_gets_its_volume_before_tha
     write(&volume, "made", "inside");
     unmount(at.as_path(), UnmountFlags::empty()).expect("mounted");
     stop(&mgr, "c");
-    assert!(mgr.gc(false).expect("usable").containers.is_empty(), "it is only out of reach");
+    assert!(mgr.gc().expect("usable").containers.is_empty(), "it is only out of reach");
     let error = block_on(mgr.remove(&id("c"))).expect_err("nobody else has what was made");
     assert_eq!(error.kind, ErrorKind::FailedPrecondition);
     assert!(error.to_string().contains("mount that"), "{error}");
@@ -88,4 +88,43 @@ fn what_cannot_be_removed_from_the_trash_keeps_no_container_from_being_removed()
     unmount(stuck.as_path(), UnmountFlags::empty()).expect("mounted");
     mgr.repair().expect("usable");
     assert!(place.leftovers().is_empty());
+}
+
+#[test]
+fn a_volume_whose_rootfs_cannot_be_written_to_is_not_removed_before_it_was_copied_back() {
+    let place = Place::new();
+    let (_, at) = disk(&place);
+    let rootfs = abs(at.as_path().join("rootfs"));
+    let mgr = place.open(Host::real());
+    start(&mgr, "c", &rootfs);
+    write(&docker(&mgr, ShiftType::IdMappedMount), "made", "inside");
+    mount_remount(at.as_path(), MountFlags::BIND | MountFlags::RDONLY, "").expect("mounted");
+    stop(&mgr, "c");
+    let error = block_on(mgr.remove(&id("c"))).expect_err("nobody else has what was made");
+    assert!(error.to_string().contains("the volume is kept"), "{error}");
+    mount_remount(at.as_path(), MountFlags::BIND, "").expect("mounted");
+    remove(&mgr, "c");
+    assert_eq!(read(&rootfs, "var/lib/docker/made"), "inside");
+    assert!(place.leftovers().is_empty());
+}
+
+#[test]
+fn two_containers_on_one_rootfs_do_not_both_get_a_volume_for_a_place_of_it() {
+    let place = Place::new();
+    let rootfs = rootfs(&place);
+    let mgr = place.open(Host::real());
+    start(&mgr, "other", &rootfs);
+    let wish = MountRequest { kind: MountKind::VarLibDocker, destination: abs(DOCKER) };
+    let wishes = |name| MountRequests {
+        id: id(name),
+        rootfs_shift: ShiftType::IdMappedMount,
+        mounts: vec![wish.clone()],
+    };
+    block_on(mgr.req_mounts(&wishes("other"))).expect("the first");
+    start(&mgr, "c", &rootfs);
+    let error = block_on(mgr.req_mounts(&wishes("c"))).expect_err("the second");
+    assert_eq!(error.kind, ErrorKind::FailedPrecondition);
+    assert!(error.to_string().contains("container other"), "{error}");
+    stop(&mgr, "other");
+    block_on(mgr.req_mounts(&wishes("c"))).expect("alone by now");
 }
