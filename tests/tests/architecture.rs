@@ -6,7 +6,7 @@
 #![expect(clippy::expect_used, reason = "a test may fail by a panic, also in its helpers")]
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use cargo_metadata::{
@@ -231,4 +231,34 @@ fn the_feature_for_tests_with_root_stands_exactly_where_such_tests_are() {
         offenders.extend(others.map(|target| format!("{}: {} is no test", member.name, target.name)));
     }
     assert_none("tests with root that would never run", offenders);
+}
+
+#[test]
+fn every_test_that_is_named_for_a_rule_of_spec_conversion_is_there() {
+    let root = METADATA.workspace_root.as_std_path();
+    let text = std::fs::read_to_string(root.join("ARCHITECTURE.md")).expect("it can be read");
+    let is_wanted = |section: &&str| section.starts_with("Spec conversion");
+    let section = text.split("\n## ").find(is_wanted).expect("it has this section");
+    let rows = section.lines().filter(|line| line.starts_with('|'));
+    // The name of a test is a sentence. What else is in code style there is a path, a value or a field.
+    let is_sentence = |name: &&str| name.matches('_').count() > 3 && !name.contains(['/', '.']);
+    let named: Vec<_> = rows.flat_map(|row| row.split('`').skip(1).step_by(2)).filter(is_sentence).collect();
+    assert!(named.len() > 50, "only {} tests are named", named.len());
+    let mut sources = String::new();
+    for file in rust_files(&root.join("crates/sysbox-core/src")) {
+        sources += &std::fs::read_to_string(file).expect("it can be read");
+    }
+    let is_missing = |name: &&str| !sources.contains(&format!("fn {name}("));
+    let missing = named.into_iter().filter(is_missing).map(str::to_owned);
+    assert_none("rules of spec conversion without their test", missing);
+}
+
+/// The Rust files below a directory.
+fn rust_files(dir: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(dir).expect("it can be read");
+    let paths = entries.map(|entry| entry.expect("it can be read").path());
+    let below = |path: PathBuf| if path.is_dir() { rust_files(&path) } else { vec![path] };
+    let mut files: Vec<_> = paths.flat_map(below).collect();
+    files.retain(|file| file.extension().is_some_and(|extension| extension == "rs"));
+    files
 }

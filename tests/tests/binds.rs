@@ -108,7 +108,7 @@ fn a_source_that_is_not_there_is_named_and_everything_is_undone() {
         &["bind"],
     );
     let before = Snapshot::of(ground.rootfs());
-    finish(&mut site.run(&bundle, &site.id("a"))).failure(1, &["/nowhere", "/mnt"]);
+    finish(&mut site.run(&bundle, &site.id("a"))).failure(1, &["/nowhere", "mounts[", "].source"]);
     before.assert_same(&Snapshot::of(ground.rootfs()), "after the refusal");
     site.assert_nothing_left("after the refusal");
 }

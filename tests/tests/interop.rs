@@ -1,6 +1,12 @@
 //! Clients and daemons in other languages talk with ours: every call of the wire contract, both ways. Needs root.
 
-use std::collections::HashSet;
+#![expect(clippy::expect_used, reason = "a test may fail by a panic, also in its helpers")]
+
+use std::{
+    collections::HashSet,
+    fs,
+    path::{Path, PathBuf},
+};
 
 use serde_json::{Value, json};
 use sysbox_tests::{
@@ -96,18 +102,27 @@ fn a_container_runs_over_daemons_in_python_that_are_called_in_the_order_of_sysbo
     let site = Site::embedded(1);
     let first = site.ids().start.to_string();
     let dir = TempDir::with_prefix("sysbox-interop-").expect("a temporary directory");
-    let daemons = ForeignDaemons::start(dir.path(), "run.json", &[("first", &first)]);
+    let id = site.id("a");
+    let emulated = emulated_files(&dir.path().join("fs").join(&id));
+    let mountpoint = path(emulated.parent().expect("it is below the mount point"));
+    let daemons =
+        ForeignDaemons::start(dir.path(), "run.json", &[("first", &first), ("mountpoint", mountpoint)]);
     // Dropped before the daemons, which it needs to clean up where the test fails.
     let site = site;
     let ground = Ground::new(Kind::Ext4, busybox);
-    let bundle = Bundle::new(&ground.bundle(), ground.rootfs(), "cat /proc/self/uid_map; cat");
+    let look = "cat /proc/self/uid_map /proc/sys/mine /sys/kernel/mine /proc/uptime; mount -t tmpfs x /tmp 2>&1; cat";
+    let bundle = Bundle::new(&ground.bundle(), ground.rootfs(), look);
     let bundle =
-        bundle.with("/hostname", json!("wirt")).with("/linux/maskedPaths", json!(["/proc/kcore", "/sys/x"]));
-    let id = site.id("a");
+        bundle.with("/hostname", json!("wirt")).with("/linux/maskedPaths", json!(["/proc/fs", "/sys/x"]));
     let mut command = site.command_without_range("run");
     command.args(["--backend", &daemons.url(), "--bundle", path(bundle.dir()), &id]);
     let mut run = Running::start(&mut command);
     assert!(run.line().contains(&first), "the ids are those that the manager gave");
+    for emulated in ["of /proc/sys", "of /sys/kernel", "of /proc/uptime"] {
+        assert_eq!(run.line(), emulated, "sysbox-fs's own file is seen inside");
+    }
+    // These daemons close the filter's descriptor at once, so that the kernel answers for them what it answers for no listener.
+    assert!(run.line().contains("Function not implemented"), "mount is trapped");
     let outcome = run.end();
     assert_eq!(outcome.code(), 0, "{outcome:?}");
 
@@ -118,6 +133,7 @@ fn a_container_runs_over_daemons_in_python_that_are_called_in_the_order_of_sysbo
         "sysboxMgrStateChannel/Register",
         "sysboxStateChannel/GetMountpoint",
         "sysboxMgrStateChannel/SubidAlloc",
+        "sysboxMgrStateChannel/ReqMounts",
         "sysboxStateChannel/ContainerPreRegistration",
         "sysboxStateChannel/ContainerRegistration",
         "sysboxStateChannel/ContainerUpdate",
@@ -136,11 +152,32 @@ fn a_container_runs_over_daemons_in_python_that_are_called_in_the_order_of_sysbo
     let told = &registration.expect("it is in the order")["request"];
     assert_eq!(told["Id"], json!(id));
     assert_eq!(told["Hostname"], json!("wirt"));
-    assert_eq!(told["ProcMaskPaths"], json!(["/proc/kcore"]));
+    assert_eq!(told["ProcMaskPaths"], json!(["/proc/fs"]));
     assert_eq!(told["UidFirst"].to_string(), first);
     assert_eq!((&told["UidSize"], &told["GidSize"]), (&json!(65_536), &json!(65_536)));
     assert!(told["InitPid"].as_i64().is_some_and(|pid| pid > 1), "{told}");
+    let handed =
+        asked.iter().find(|record| record.get("seccomp").is_some()).expect("a descriptor was handed over");
+    let sent: Value = serde_json::from_str(handed["seccomp"].as_str().expect("text")).expect("JSON");
+    assert_eq!(handed["filters"], json!(1), "it is that of a seccomp filter");
+    assert_eq!((&sent["cntrId"], &sent["pid"]), (&json!(id), &told["InitPid"]));
     let list =
         finish(site.command_without_range("list").args(["--backend", &daemons.url(), "--format", "json"]));
     assert_eq!(list.success().trim(), "[]");
+}
+
+/// What sysbox-fs shows to a container, as plain files that say which they are.
+fn emulated_files(dir: &Path) -> PathBuf {
+    let file = |path: &str, text: &str| {
+        let path = dir.join(path);
+        fs::create_dir_all(path.parent().expect("below")).expect("made");
+        fs::write(path, format!("{text}\n")).expect("written");
+    };
+    for directory in ["proc/sys", "sys/kernel", "sys/devices/virtual", "sys/module/nf_conntrack/parameters"] {
+        file(&format!("{directory}/mine"), &format!("of /{directory}"));
+    }
+    for path in ["proc/swaps", "proc/uptime"] {
+        file(path, &format!("of /{path}"));
+    }
+    dir.to_owned()
 }

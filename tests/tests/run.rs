@@ -114,8 +114,16 @@ fn the_bundle_is_not_changed_and_may_be_the_working_directory() {
 fn timings_are_told_step_by_step_on_standard_error() {
     let (site, _ground, bundle) = stage("echo out");
     let outcome = finish(site.run(&bundle, &site.id("a")).arg("--timings"));
-    for step in ["register", "allocate ids", "attach the rootfs", "create the container", "run", "unregister"]
-    {
+    for step in [
+        "register",
+        "convert the spec",
+        "make mount points",
+        "attach the rootfs",
+        "create the container",
+        "run",
+        "unregister",
+        "remove mount points",
+    ] {
         let line = outcome.stderr.lines().find(|line| line.starts_with(step));
         assert!(line.is_some_and(|line| line.ends_with(" ms")), "{step} is not timed in: {}", outcome.stderr);
     }

@@ -156,7 +156,6 @@ fn a_rootfs_gets_no_special_directory_that_it_does_not_have() {
     let bundle = Bundle::new(&ground.bundle(), ground.rootfs(), "cat /var/lib/docker; ls /var/lib");
     let before = Snapshot::of(ground.rootfs());
     let ran = finish(&mut site.run(&bundle, &site.id("a")));
-    assert!(ran.stderr.contains("/var/lib/docker"), "it is told that a file gets no volume: {ran:?}");
     assert_eq!(ran.success(), "a filedocker\n");
     before.assert_same(&Snapshot::of(ground.rootfs()), "after the run");
     site.assert_nothing_left("after the run");

@@ -42,6 +42,9 @@ pub(crate) enum TaskError {
     /// The build went through without the binary `sysbox`.
     #[error("cargo built no binary `sysbox`; is package sysbox-cli still a member of the workspace?")]
     NoRuntime,
+    /// The machine of `boot` did not do what it should.
+    #[error("{problem}")]
+    Boot { problem: String },
     /// Root is needed, and there is no way to become root.
     #[error("`{program}` must run as root, and sudo is not installed; install sudo, or call this as root")]
     NoRoot { program: String },

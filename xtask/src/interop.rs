@@ -38,7 +38,7 @@ pub(crate) fn make() -> Result<(), TaskError> {
 }
 
 /// The target folder: this program is in the folder of its profile there, as the tests are.
-fn target() -> Result<PathBuf, TaskError> {
+pub(crate) fn target() -> Result<PathBuf, TaskError> {
     let own = std::env::current_exe().map_err(|source| file_error(Path::new("/proc/self/exe"), source))?;
     Ok(own.ancestors().nth(2).unwrap_or(&own).to_owned())
 }
@@ -163,7 +163,7 @@ fn copy_into(file: &Path, folder: &Path) -> Result<(), TaskError> {
     copied.map(drop).map_err(|source| file_error(&target, source))
 }
 
-fn file_error(path: &Path, source: io::Error) -> TaskError {
+pub(crate) fn file_error(path: &Path, source: io::Error) -> TaskError {
     TaskError::File { path: path.to_owned(), source }
 }
 

@@ -2,11 +2,12 @@
 //!
 //! Whatever a task needs of the machine is installed by the task, or named where it cannot be. Everything is built
 //! as the calling user; root is taken only for the single programs that need it, so that no file in the target
-//! folder belongs to root unless root called.
+//! folder belongs to root unless root called, but for the Debian of `boot`.
 
 #![forbid(unsafe_code)]
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command-line program talks to its user")]
 
+mod boot;
 mod build;
 mod codegen;
 mod demo;
@@ -29,6 +30,8 @@ Developer tasks of this workspace
 Usage: cargo xtask <task> [-- <arguments>]
 
 Tasks:
+  boot     make a Debian with debootstrap, boot its systemd in `sysbox run`, look inside, and halt it; the Debian is kept
+           below the target folder, where it belongs to root
   codegen  write the Rust code of the wire contract anew from proto/
   demo     build the runtime, then run `sysbox demo` as root; arguments go to `sysbox demo`
   interop  make what the tests with programs in other languages need, as `test` does, so that they can be run by themselves
@@ -42,6 +45,7 @@ is not root.";
 /// What the command line asks for.
 #[derive(Debug, PartialEq, Eq)]
 enum Task {
+    Boot,
     Codegen,
     Demo(Vec<OsString>),
     Interop,
@@ -55,6 +59,7 @@ fn main() -> ExitCode {
             println!("{USAGE}");
             Ok(ExitCode::SUCCESS)
         }
+        Ok(Task::Boot) => boot::run(),
         Ok(Task::Codegen) => codegen::run(),
         Ok(Task::Demo(arguments)) => demo::run(&arguments),
         Ok(Task::Interop) => interop::run(),
@@ -80,6 +85,8 @@ fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Task, TaskErro
         _ => {}
     }
     match task.to_str() {
+        Some("boot") if rest.is_empty() => Ok(Task::Boot),
+        Some("boot") => Err(TaskError::Usage { problem: "boot takes no arguments".to_owned() }),
         Some("codegen") if rest.is_empty() => Ok(Task::Codegen),
         Some("codegen") => Err(TaskError::Usage { problem: "codegen takes no arguments".to_owned() }),
         Some("interop") if rest.is_empty() => Ok(Task::Interop),
@@ -116,7 +123,7 @@ mod tests {
 
     #[test]
     fn an_unknown_or_absent_task_is_a_usage_error() {
-        for line in ["", "deploy", "--frobnicate", "codegen all", "interop all"] {
+        for line in ["", "deploy", "--frobnicate", "boot bullseye", "codegen all", "interop all"] {
             assert!(matches!(parse_words(line), Err(TaskError::Usage { .. })), "{line}");
         }
     }

@@ -85,6 +85,31 @@ pub(crate) const INTEROP: &[Need] = &[
     },
 ];
 
+/// What `boot` needs beside [`BUILD`].
+pub(crate) const BOOT: &[Need] = &[
+    Need {
+        program: "debootstrap",
+        purpose: "makes a Debian",
+        debian: &["debootstrap"],
+        fedora: &["debootstrap"],
+        is_usable: Path::exists,
+    },
+    Need {
+        program: "/usr/share/keyrings/debian-archive-keyring.gpg",
+        purpose: "the keys that a Debian is signed with",
+        debian: &["debian-archive-keyring"],
+        fedora: &["debian-keyring"],
+        is_usable: Path::exists,
+    },
+    Need {
+        program: "nsenter",
+        purpose: "runs programs in a container",
+        debian: &["util-linux"],
+        fedora: &["util-linux-core"],
+        is_usable: Path::exists,
+    },
+];
+
 /// Sees to it that every need is met, installing what is missing.
 ///
 /// # Errors

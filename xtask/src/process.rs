@@ -1,13 +1,28 @@
 //! Running other programs: no exit status is ever dropped, and every error names the whole command line.
 
 use std::io::{BufRead, BufReader};
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 
 use crate::error::TaskError;
 
 /// Runs `command` to its end and answers how it ended.
 pub(crate) fn status(command: &mut Command) -> Result<ExitStatus, TaskError> {
     command.status().map_err(|source| TaskError::Start { command: line(command), source })
+}
+
+/// Starts `command`.
+pub(crate) fn spawn(command: &mut Command) -> Result<Child, TaskError> {
+    command.spawn().map_err(|source| TaskError::Start { command: line(command), source })
+}
+
+/// How a program ended, if it has.
+pub(crate) fn try_wait(child: &mut Child) -> Result<Option<ExitStatus>, TaskError> {
+    child.try_wait().map_err(|source| TaskError::Start { command: format!("process {}", child.id()), source })
+}
+
+/// Runs `command` to its end and answers how it ended and all that it wrote.
+pub(crate) fn output(command: &mut Command) -> Result<Output, TaskError> {
+    command.output().map_err(|source| TaskError::Start { command: line(command), source })
 }
 
 /// Runs `command` and takes anything but success as an error.

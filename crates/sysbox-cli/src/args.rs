@@ -51,6 +51,10 @@ pub(crate) enum Command {
     /// hands over. Tells systemd when it is ready and when it stops. On SIGTERM or SIGINT no call is taken any more, those that
     /// have begun are carried out; a second signal ends it at once.
     Serve(ServeArgs),
+    /// Show what `run` would make of a bundle's spec, and with --diff why. Nothing is changed or made, and it needs no root.
+    ///
+    /// Ids and the sources of volumes are stand-ins: `run` is given its own. What the host has is as it is here and now.
+    Convert(ConvertArgs),
     /// Measure what a call costs by each way to a backend, beside a bare exchange of messages over a socket. Needs no root.
     ///
     /// All ways are measured in the same run, in turns. It starts servers of its own, which end with it.
@@ -107,11 +111,46 @@ pub(crate) struct RunArgs {
     /// Do without sysbox-fs: the container sees the kernel's own /proc and /sys.
     #[arg(long)]
     pub(crate) no_sysbox_fs: bool,
+    /// Leave out the mounts that the manager would give, volumes among them: special directories, such as Docker's, are as the rootfs
+    /// has them. Two containers on one rootfs need this.
+    #[arg(long)]
+    pub(crate) no_volumes: bool,
     /// How the ids of the rootfs are shifted.
     #[arg(long, value_name = "POLICY", default_value = "prefer-id-mapped")]
     pub(crate) shift_policy: ShiftPolicy,
     /// The name of the container: 1 to 255 of A-Z a-z 0-9 _ + - .
     #[arg(value_name = "ID")]
+    pub(crate) id: ContainerId,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ConvertArgs {
+    /// The bundle: a directory with config.json. It is not changed.
+    #[arg(long, short, value_name = "DIR", default_value = ".")]
+    pub(crate) bundle: PathBuf,
+    /// Print what is changed and why, in place of the converted spec.
+    #[arg(long)]
+    pub(crate) diff: bool,
+    /// Print the differences as JSON.
+    #[arg(long, requires = "diff")]
+    pub(crate) json: bool,
+    /// Convert for a host with sysbox-fs, whose files are at this mount point [default: /var/lib/sysboxfs].
+    #[arg(
+        long,
+        value_name = "MOUNTPOINT",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "/var/lib/sysboxfs"
+    )]
+    pub(crate) with_sysbox_fs: Option<PathBuf>,
+    /// Leave out the mounts that the manager would give, volumes among them.
+    #[arg(long)]
+    pub(crate) no_volumes: bool,
+    /// The data root that volumes are shown in [default: /var/lib/sysbox-embedded].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_root: Option<PathBuf>,
+    /// The name of the container.
+    #[arg(value_name = "ID", default_value = "ID")]
     pub(crate) id: ContainerId,
 }
 

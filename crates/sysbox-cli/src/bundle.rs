@@ -6,9 +6,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use oci_spec::runtime::Spec;
+use oci_spec::runtime::{Mount, Spec};
 use sysbox::{
-    AbsPath, InvalidPath,
+    AbsPath, HostPort, InvalidPath,
     syscont::{self, SpecError},
 };
 
@@ -17,7 +17,7 @@ use sysbox::{
 pub(crate) struct Bundle {
     /// The directory.
     pub(crate) dir: AbsPath,
-    /// The spec, with `root.path` made absolute.
+    /// The spec, with `root.path` and the sources of bind mounts made absolute, without symbolic links.
     pub(crate) spec: Spec,
     /// The root directory.
     pub(crate) rootfs: AbsPath,
@@ -40,25 +40,21 @@ pub(crate) enum BundleError {
 
 impl Bundle {
     /// Reads and checks the bundle in a directory.
-    pub(crate) fn load(dir: &Path) -> Result<Self, BundleError> {
+    pub(crate) fn load(dir: &Path, host: &dyn HostPort) -> Result<Self, BundleError> {
         let path = dir.join("config.json");
         let unreadable = |source| BundleError::Unreadable { path: path.clone(), source };
         let dir = AbsPath::new(fs::canonicalize(dir).map_err(unreadable)?)?;
         let text = fs::read(&path).map_err(unreadable)?;
         let spec: Spec = serde_json::from_slice(&text)
             .map_err(|source| BundleError::NotASpec { path: path.clone(), source })?;
-        Self::checked(dir, spec).map_err(|source| BundleError::Spec { path, source })
+        Self::checked(dir, spec, host).map_err(|source| BundleError::Spec { path, source })
     }
 
     /// Checks a spec whose relative paths are below `dir`.
-    pub(crate) fn checked(dir: AbsPath, mut spec: Spec) -> Result<Self, SpecError> {
+    pub(crate) fn checked(dir: AbsPath, mut spec: Spec, host: &dyn HostPort) -> Result<Self, SpecError> {
         let rootfs = resolve_rootfs(&dir, &mut spec)?;
-        syscont::check(&spec)?;
-        syscont::require_namespaces(&spec)?;
-        let (uids, gids) = syscont::given_mappings(&spec)?;
-        if !(uids.is_empty() && gids.is_empty()) {
-            syscont::tree_ids(&uids, &gids)?;
-        }
+        resolve_sources(&dir, &mut spec)?;
+        syscont::check(&spec, host)?;
         if spec.process().is_none() {
             return Err(SpecError::new("process", "missing", "a container to be run needs a process"));
         }
@@ -67,6 +63,30 @@ impl Bundle {
             identity.map_err(|e| SpecError::new("root.path", format!("{rootfs}"), e.to_string()))?;
         Ok(Self { dir, spec, rootfs, rootfs_identity })
     }
+}
+
+/// Whether a mount of a spec is a bind mount.
+pub(crate) fn is_bind(mount: &Mount) -> bool {
+    mount.typ().as_deref() == Some("bind") || has_option(mount, "bind") || has_option(mount, "rbind")
+}
+
+/// Whether a mount of a spec has an option, to the letter.
+pub(crate) fn has_option(mount: &Mount, option: &str) -> bool {
+    mount.options().iter().flatten().any(|set| set == option)
+}
+
+/// Makes the source of every bind mount absolute, without symbolic links.
+fn resolve_sources(dir: &AbsPath, spec: &mut Spec) -> Result<(), SpecError> {
+    for (nth, mount) in spec.mounts_mut().iter_mut().flatten().enumerate().filter(|(_, mount)| is_bind(mount))
+    {
+        let field = format!("mounts[{nth}].source");
+        let rule = "a bind mount is of a file or directory, absolute or below the bundle";
+        let Some(given) = mount.source() else { return Err(SpecError::new(field, "missing", rule)) };
+        let found = fs::canonicalize(dir.as_path().join(given))
+            .map_err(|e| SpecError::new(field, format!("{given:?}"), format!("{rule}: {e}")))?;
+        mount.set_source(Some(found));
+    }
+    Ok(())
 }
 
 /// Makes `root.path` absolute and checks that a directory is there.
@@ -95,6 +115,7 @@ fn resolve_rootfs(dir: &AbsPath, spec: &mut Spec) -> Result<AbsPath, SpecError> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use sysbox::linux::LinuxHost;
 
     fn bundle(config: &str) -> tempfile::TempDir {
         let dir = tempfile::tempdir().expect("a directory");
@@ -102,6 +123,10 @@ mod tests {
         fs::write(dir.path().join("file"), "").expect("made");
         fs::write(dir.path().join("config.json"), config).expect("made");
         dir
+    }
+
+    fn load(dir: &Path) -> Result<Bundle, BundleError> {
+        Bundle::load(dir, &LinuxHost::default())
     }
 
     const NAMESPACES: &str =
@@ -115,7 +140,7 @@ mod tests {
 
     fn refusal(config: &str) -> SpecError {
         let dir = bundle(config);
-        match Bundle::load(dir.path()) {
+        match load(dir.path()) {
             Err(BundleError::Spec { source, .. }) => source,
             other => panic!("not refused by a rule: {other:?}"),
         }
@@ -124,7 +149,7 @@ mod tests {
     #[test]
     fn a_relative_rootfs_is_found_below_the_bundle() {
         let dir = bundle(&config("rootfs", ""));
-        let bundle = Bundle::load(dir.path()).expect("valid");
+        let bundle = load(dir.path()).expect("valid");
         assert_eq!(bundle.rootfs.as_path(), dir.path().join("rootfs"));
     }
 
@@ -162,8 +187,8 @@ mod tests {
     #[test]
     fn a_directory_without_a_readable_config_is_no_bundle() {
         let dir = tempfile::tempdir().expect("a directory");
-        assert!(matches!(Bundle::load(dir.path()), Err(BundleError::Unreadable { .. })));
-        assert!(matches!(Bundle::load(&dir.path().join("nowhere")), Err(BundleError::Unreadable { .. })));
-        assert!(matches!(Bundle::load(bundle("{").path()), Err(BundleError::NotASpec { .. })));
+        assert!(matches!(load(dir.path()), Err(BundleError::Unreadable { .. })));
+        assert!(matches!(load(&dir.path().join("nowhere")), Err(BundleError::Unreadable { .. })));
+        assert!(matches!(load(bundle("{").path()), Err(BundleError::NotASpec { .. })));
     }
 }

@@ -3,6 +3,7 @@
 #[cfg(feature = "bench")]
 pub(crate) mod bench;
 pub(crate) mod check;
+pub(crate) mod convert;
 pub(crate) mod delete;
 pub(crate) mod demo;
 pub(crate) mod execute;

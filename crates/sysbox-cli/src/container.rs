@@ -6,4 +6,4 @@ mod record;
 
 pub(crate) use claim::{Claim, ClaimError, Containers};
 pub(crate) use process_id::ProcessId;
-pub(crate) use record::{Given, Record, Status};
+pub(crate) use record::{Given, Made, Record, Status};

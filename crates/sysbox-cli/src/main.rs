@@ -29,6 +29,7 @@ fn main() -> std::process::ExitCode {
         Command::Repair(args) => command::repair::run(args),
         Command::Gc(args) => command::gc::run(args),
         Command::Check(args) => command::check::run(args),
+        Command::Convert(args) => command::convert::run(args),
         Command::Demo(args) => command::demo::run(args),
         Command::Serve(args) => command::serve::run(args),
         #[cfg(feature = "bench")]

@@ -56,7 +56,7 @@ pub use port::{
     MountsToPrepare, Registration, SeccompPort, ShiftfsMarks, SubidRequest, Subids, Update,
 };
 pub use range::{IdOffset, IdOffsets, IdRange, InvalidIdRange, OffsetOutOfRange};
-pub use session::{Fs, FsRegInfo, Mgr, SessionError, Snapshot, Sysbox};
+pub use session::{Conversion, ConvertError, Converted, Fs, FsRegInfo, Mgr, SessionError, Snapshot, Sysbox};
 pub use shift::{ShiftType, UnknownShiftType};
 
 #[cfg(any(test, feature = "mock"))]

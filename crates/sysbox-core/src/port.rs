@@ -6,7 +6,7 @@ mod mgr;
 mod seccomp;
 
 pub use fs::{ContainerData, FsPort};
-pub use host::HostPort;
+pub use host::{HostPort, MOST_OF_ROOTFS_FILE};
 pub use mgr::{
     FsStateRequest, MgrPort, MountRequest, MountRequests, MountToPrepare, MountsToPrepare, Registration,
     ShiftfsMarks, SubidRequest, Subids, Update,

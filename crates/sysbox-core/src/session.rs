@@ -3,6 +3,7 @@
 //! They keep the order of calls, remember what was answered, and go through the runtime's state file as a [`Snapshot`],
 //! since creating, starting and deleting a container are processes of their own.
 
+mod convert;
 mod error;
 mod fs;
 mod mgr;
@@ -10,6 +11,7 @@ mod shifting;
 mod snapshot;
 mod sysbox;
 
+pub use convert::{Conversion, ConvertError, Converted, SpecialDirectories};
 pub use error::{SessionError, TeardownError};
 pub use fs::{Fs, FsRegInfo};
 pub use mgr::Mgr;

@@ -1,37 +1,31 @@
-//! Turning an OCI spec into that of a system container: what a spec must have, and what is added to a copy of it.
+//! Turning an OCI spec into that of a system container: what a spec must have, and what is changed in a copy of it.
 //!
-//! One module per step. Nothing here does I/O or keeps state; what must be looked up comes through
-//! [`HostPort`](crate::HostPort).
+//! One module a step, in the order in which [`Sysbox::convert_spec`](crate::Sysbox::convert_spec) takes them. Nothing here does I/O
+//! or keeps state: what must be looked up is given, or comes through [`HostPort`](crate::HostPort); the same input gives the same
+//! output, and what is converted already is not changed again. Each step tells what it changed, and why ([`Changes`]).
 
+mod change;
 mod check;
-mod dev;
+mod error;
 mod id_mappings;
+mod json;
 mod namespaces;
+mod paths;
+mod process;
+mod settings;
 
-pub use check::{check, netns, rootfs, userns};
-pub use dev::complete_dev;
-pub use id_mappings::{DEFAULT_SIZE, given_mappings, set_mappings, tree_ids};
+pub mod mounts;
+pub mod seccomp;
+
+pub use change::{Change, Changes};
+pub use check::{check, netns, require_network_of_its_own, rootfs, userns};
+pub use error::SpecError;
+pub use id_mappings::{DEFAULT_HOST_ID, DEFAULT_SIZE, given_mappings, joined_ids, set_mappings, tree_ids};
+pub use json::to_json;
 pub use namespaces::{complete_namespaces, require_namespaces};
-
-/// A field of a spec that breaks a rule.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("spec field {field} is {found}; {rule}")]
-pub struct SpecError {
-    /// The field, as the OCI runtime specification names it.
-    pub field: &'static str,
-    /// What is there.
-    pub found: String,
-    /// What should be.
-    pub rule: String,
-}
-
-impl SpecError {
-    /// An error of a field that holds `found` and breaks `rule`.
-    pub fn new(field: &'static str, found: impl Into<String>, rule: impl Into<String>) -> Self {
-        Self { field, found: found.into(), rule: rule.into() }
-    }
-
-    fn missing(field: &'static str, rule: &str) -> Self {
-        Self::new(field, "missing", rule)
-    }
-}
+pub use paths::complete_paths;
+pub use process::{
+    LEAST_OOM_SCORE, ProcessError, all_capabilities, convert_process, drop_apparmor_profile,
+    give_capabilities, is_systemd, raise_oom_score,
+};
+pub use settings::Settings;

@@ -7,7 +7,7 @@ mod tests;
 use std::path::Path;
 
 use sysbox_core::{
-    AbsPath, ErrorKind, HostPort, Mount,
+    AbsPath, ErrorKind, HostError, HostPort, Mount,
     host::{KernelRelease, OsRelease},
 };
 
@@ -19,19 +19,31 @@ const BINFMT_MISC: &str = "/proc/sys/fs/binfmt_misc";
 /// Distributions that keep the headers of a kernel as Fedora does.
 const FEDORA_FAMILY: [&str; 7] = ["fedora", "rhel", "centos", "rocky", "almalinux", "amzn", "ol"];
 
+/// The mounts that a container is given unasked, as far as this host has what is behind them: the headers of its kernel, and what
+/// goes with them.
+///
+/// # Errors
+/// [`HostError`] when the host does not say which kernel it runs.
+pub fn kernel_mounts(host: &dyn HostPort) -> Result<Vec<Mount>, HostError> {
+    Ok(of_release(&host.kernel_release()?, Path::new("/")))
+}
+
 /// The mounts of what the host has. `root` is the directory that its files are looked for in.
 ///
 /// # Errors
 /// When the host does not say which kernel it runs.
 pub(crate) fn mounts(host: &dyn HostPort, root: &Path) -> Result<Vec<Mount>, Fault> {
-    let release = release(host)?;
-    let there = paths(&release).into_iter().filter_map(|path| bind(root, &path));
+    Ok(of_release(&release(host)?, root))
+}
+
+fn of_release(release: &KernelRelease, root: &Path) -> Vec<Mount> {
+    let there = paths(release).into_iter().filter_map(|path| bind(root, &path));
     let mut mounts: Vec<Mount> = there.collect();
     // Earlier kernels have one `binfmt_misc` for all, that a container must not change.
     if release.at_least(6, 7) && is_directory(root, BINFMT_MISC) {
         mounts.extend(mount("binfmt_misc", BINFMT_MISC, "binfmt_misc", &["noexec", "nosuid", "nodev"]));
     }
-    Ok(mounts)
+    mounts
 }
 
 /// The release of the host's kernel.

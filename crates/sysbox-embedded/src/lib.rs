@@ -62,6 +62,7 @@ pub use accounts::AccountFileError;
 pub use config::{AccountFiles, Config, Connections, SubidSource};
 pub use error::OpenError;
 pub use files::Intent;
+pub use headers::kernel_mounts;
 pub use mgr::EmbeddedMgr;
 pub use progress::{Tell, Work, WorkProgress};
 pub use record::{ContainerRecord, ContainerState, VolumeRecord};

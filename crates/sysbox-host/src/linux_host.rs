@@ -10,12 +10,13 @@ use rustix::{
     system::uname,
 };
 use sysbox_core::{
-    AbsPath, HostError, HostPort, Owner,
+    AbsPath, HostError, HostPort, IdMappings, Owner,
     host::{Feature, FileSystem, KernelRelease, NamespaceId, OsRelease, OverlayLayers, Support},
+    port::MOST_OF_ROOTFS_FILE,
     tree::TreeRecord,
 };
 
-use crate::{chown, error::failed, mountinfo, overlay, probe};
+use crate::{chown, error::failed, mountinfo, overlay, probe, userns, within};
 
 /// The type of a file system of namespaces (`NSFS_MAGIC`, `linux/magic.h`).
 const NSFS_MAGIC: i64 = 0x6e73_6673;
@@ -114,6 +115,19 @@ impl HostPort for LinuxHost {
         }
         let Stat { st_dev, st_ino, .. } = stat(path.as_path()).map_err(failed(ask, path))?;
         Ok(NamespaceId { dev: st_dev, ino: st_ino })
+    }
+
+    fn id_mappings(&self, userns: &AbsPath) -> Result<(IdMappings, IdMappings), HostError> {
+        userns::mappings_at(userns)
+    }
+
+    fn rootfs_file(&self, rootfs: &AbsPath, path: &AbsPath) -> Result<Option<Vec<u8>>, HostError> {
+        within::read_file(rootfs, path, MOST_OF_ROOTFS_FILE)
+    }
+
+    fn rootfs_has_directory(&self, rootfs: &AbsPath, path: &AbsPath) -> Result<bool, HostError> {
+        // A file in its place, or a loop of links on the way, is an error to who wants to open it.
+        Ok(matches!(within::open_dir(rootfs, path), Ok(Some(_))))
     }
 
     fn tree_record(&self, path: &AbsPath) -> Result<Option<TreeRecord>, HostError> {

@@ -3,6 +3,11 @@
 //! Every path is resolved as if the root directory were `/`: symbolic links are followed, but neither they, nor `..`, nor what is
 //! swapped meanwhile, lead out of it (`RESOLVE_IN_ROOT` of `openat2(2)`). Links of `/proc` are not followed at all.
 
+mod entry;
+
+#[cfg(test)]
+mod tests;
+
 use std::{
     ffi::OsStr,
     fs::File,
@@ -24,6 +29,8 @@ use rustix::{
 use sysbox_core::{AbsPath, HostError, Owner};
 
 use crate::error::failed;
+
+pub use entry::{Entry, LastName, Place, look_up, make, remove_unused};
 
 /// As many symbolic links as the kernel follows in one path (`path_resolution(7)`).
 const MAX_LINKS: usize = 40;
@@ -113,6 +120,8 @@ enum Found {
     Directory,
     /// A symbolic link, and where it leads.
     Link(PathBuf),
+    /// Anything else.
+    Other,
 }
 
 /// A root directory.
@@ -130,7 +139,11 @@ impl<'a> Root<'a> {
     }
 
     fn resolve(&self, path: &Path, flags: OFlags) -> Result<OwnedFd, Errno> {
-        let within = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+        self.resolve_with(path, flags, ResolveFlags::empty())
+    }
+
+    fn resolve_with(&self, path: &Path, flags: OFlags, resolve: ResolveFlags) -> Result<OwnedFd, Errno> {
+        let within = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS | resolve;
         let open = || openat2(&self.directory, path, flags | OFlags::CLOEXEC, Mode::empty(), within);
         let mut result = open();
         for _ in 1..ATTEMPTS {
@@ -144,42 +157,29 @@ impl<'a> Root<'a> {
 
     /// Makes the directories that are missing on the way to this path, and returns the path without symbolic links.
     fn make_missing(&self, path: &Path, owner: Owner, mode: u32) -> Result<PathBuf, HostError> {
-        let mut resolved = PathBuf::from("/");
-        let mut rest: Vec<Vec<u8>> = Vec::new();
-        push_reversed(&mut rest, path);
-        let (mut links, mut made) = (0, 0);
-        while let Some(name) = rest.pop() {
-            if name == b".." {
-                // No link is left in it, so its parent is the one that it names.
-                resolved.pop();
-                continue;
-            }
-            let next = resolved.join(OsStr::from_bytes(&name));
+        let mut way = Way::new(path);
+        let mut made = 0;
+        while let Some(name) = way.next_name() {
+            let next = way.resolved.join(OsStr::from_bytes(&name));
             match self.look_at(&next)? {
-                Found::Directory => (resolved, made) = (next, 0),
-                Found::Link(_) if links == MAX_LINKS => {
-                    return Err(HostError::new("resolve", self.subject(&next), NotTaken::Loop));
-                }
+                Found::Directory => (way.resolved, made) = (next, 0),
                 Found::Link(target) => {
-                    links += 1;
-                    if target.is_absolute() {
-                        resolved = PathBuf::from("/");
-                    }
-                    push_reversed(&mut rest, &target);
+                    way.follow(&target).map_err(|cause| self.refused("resolve", &next, cause))?
                 }
+                Found::Other => return Err(self.refused("use", &next, NotTaken::NoDirectory)),
                 Found::Nothing if made == ATTEMPTS => {
                     return Err(self.error("make the directory", &next, Errno::NOENT));
                 }
                 Found::Nothing => {
                     made += 1;
-                    self.make(&resolved, &name, owner, mode)
+                    self.make(&way.resolved, &name, owner, mode)
                         .map_err(|errno| self.error("make the directory", &next, errno))?;
                     // Looked at again: another one may have been faster, with a link.
-                    rest.push(name);
+                    way.rest.push(name);
                 }
             }
         }
-        Ok(resolved)
+        Ok(way.resolved)
     }
 
     /// What has this path, whose last name is not followed.
@@ -196,42 +196,96 @@ impl<'a> Root<'a> {
                     .map_err(|errno| self.error("read the link", path, errno))?;
                 Ok(Found::Link(PathBuf::from(OsStr::from_bytes(target.as_bytes()))))
             }
-            _ => Err(HostError::new("use", self.subject(path), NotTaken::NoDirectory)),
+            _ => Ok(Found::Other),
         }
     }
 
     fn make(&self, parent: &Path, name: &[u8], owner: Owner, mode: u32) -> Result<(), Errno> {
         let parent = self.resolve(parent, OFlags::PATH | OFlags::DIRECTORY)?;
-        match mkdirat(&parent, name, Mode::RWXU) {
-            Ok(()) => {}
-            Err(Errno::EXIST) => return Ok(()),
-            Err(errno) => return Err(errno),
+        match make_directory(parent.as_fd(), name, owner, mode) {
+            Err(Errno::EXIST) => Ok(()),
+            result => result,
         }
-        let made = crate::walk::open_below(parent.as_fd(), name, OFlags::RDONLY | OFlags::DIRECTORY)?;
-        fchown(&made, Some(Uid::from_raw(owner.uid.0)), Some(Gid::from_raw(owner.gid.0)))?;
-        fchmod(&made, Mode::from_raw_mode(mode))
     }
 
     fn subject(&self, path: &Path) -> String {
         format!("{} in {}", path.display(), self.path)
     }
 
+    fn refused(&self, operation: &'static str, path: &Path, cause: NotTaken) -> HostError {
+        HostError::new(operation, self.subject(path), cause)
+    }
+
     fn error(&self, operation: &'static str, path: &Path, errno: Errno) -> HostError {
-        let subject = self.subject(path);
         match errno {
-            Errno::NOTDIR => HostError::new(operation, subject, NotTaken::NoDirectory),
-            Errno::LOOP => HostError::new(operation, subject, NotTaken::Loop),
-            errno => HostError::new(operation, subject, errno),
+            Errno::NOTDIR => self.refused(operation, path, NotTaken::NoDirectory),
+            Errno::LOOP => self.refused(operation, path, NotTaken::Loop),
+            errno => HostError::new(operation, self.subject(path), errno),
         }
     }
 }
 
-/// Puts the names of a path on top of what is still to be resolved, the first one uppermost.
-fn push_reversed(rest: &mut Vec<Vec<u8>>, path: &Path) {
-    let names = path.components().rev().filter_map(|component| match component {
-        Component::Normal(name) => Some(name.as_bytes().to_vec()),
-        Component::ParentDir => Some(b"..".to_vec()),
-        _ => None,
-    });
-    rest.extend(names);
+/// A path that is made one without symbolic links, name by name.
+struct Way {
+    /// What is resolved: no link and no `..` is in it.
+    resolved: PathBuf,
+    /// The names that are to be resolved yet, the next one last.
+    rest: Vec<Vec<u8>>,
+    links: usize,
+}
+
+impl Way {
+    fn new(path: &Path) -> Self {
+        let mut way = Self { resolved: PathBuf::from("/"), rest: Vec::new(), links: 0 };
+        way.push(path);
+        way
+    }
+
+    /// The next name below what is resolved.
+    fn next_name(&mut self) -> Option<Vec<u8>> {
+        while let Some(name) = self.rest.pop() {
+            if name != b".." {
+                return Some(name);
+            }
+            // No link is left in it, so its parent is the one that it names.
+            self.resolved.pop();
+        }
+        None
+    }
+
+    /// Goes on where a link leads that is in what is resolved.
+    fn follow(&mut self, target: &Path) -> Result<(), NotTaken> {
+        if self.links == MAX_LINKS {
+            return Err(NotTaken::Loop);
+        }
+        self.links += 1;
+        if target.is_absolute() {
+            self.resolved = PathBuf::from("/");
+        }
+        self.push(target);
+        Ok(())
+    }
+
+    /// Puts the names of a path before all others.
+    fn push(&mut self, path: &Path) {
+        let names = path.components().rev().filter_map(|component| match component {
+            Component::Normal(name) => Some(name.as_bytes().to_vec()),
+            Component::ParentDir => Some(b"..".to_vec()),
+            _ => None,
+        });
+        self.rest.extend(names);
+    }
+}
+
+/// Makes a directory; `EEXIST` if something has its name.
+fn make_directory(parent: BorrowedFd<'_>, name: &[u8], owner: Owner, mode: u32) -> Result<(), Errno> {
+    mkdirat(parent, name, Mode::RWXU)?;
+    let made = crate::walk::open_below(parent, name, OFlags::RDONLY | OFlags::DIRECTORY)?;
+    give(made.as_fd(), owner, mode)
+}
+
+/// Gives something that was just made its owner and permissions.
+fn give(made: BorrowedFd<'_>, owner: Owner, mode: u32) -> Result<(), Errno> {
+    fchown(made, Some(Uid::from_raw(owner.uid.0)), Some(Gid::from_raw(owner.gid.0)))?;
+    fchmod(made, Mode::from_raw_mode(mode))
 }

@@ -133,7 +133,7 @@ def serve_seccomp(path, log):
 
 
 def take_seccomp(connection, log):
-    """Takes one descriptor. It is proved by writing to it whose it is."""
+    """Takes one descriptor. It is proved by writing to it whose it is, unless it is that of a filter, which nobody writes to."""
     with connection:
         data, ancillary, flags, _ = connection.recvmsg(SECCOMP_READ, socket.CMSG_SPACE(8 * 4))
         fds = array.array("i")
@@ -141,14 +141,21 @@ def take_seccomp(connection, log):
             if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
                 fds.frombytes(content[: len(content) - len(content) % fds.itemsize])
         modes = [stat.S_IFMT(os.fstat(fd).st_mode) for fd in fds]
-        log.write(seccomp=data.decode("utf-8", "replace"), fds=modes, truncated=bool(flags & socket.MSG_CTRUNC))
+        filters = [fd for fd in fds if "seccomp notify" in os.readlink(f"/proc/self/fd/{fd}")]
+        log.write(
+            seccomp=data.decode("utf-8", "replace"),
+            fds=modes,
+            filters=len(filters),
+            truncated=bool(flags & socket.MSG_CTRUNC),
+        )
         try:
             container = json.loads(data)["cntrId"]
         except ValueError:
             # The reference neither answers nor closes; here the end of the connection can be waited for.
             container = "refuse"
         for fd in fds:
-            os.write(fd, container.encode())
+            if fd not in filters:
+                os.write(fd, container.encode())
             os.close(fd)
         if container != "refuse":
             connection.sendall(b"nak" if container == "wrong" else b"ack")

@@ -10,12 +10,13 @@ use std::{
 };
 
 use anyhow::{Context, bail};
-use oci_spec::runtime::{Capabilities, Capability, LinuxCapabilitiesBuilder, Spec};
+use oci_spec::runtime::Spec;
 use sysbox::{
     AbsPath, ContainerId, HostPort,
     host::{Feature, OverlayLayers, Support},
     host_check::{KernelCheck, check_host_config},
     linux::overlay,
+    session::SpecialDirectories,
     shift::Policy,
 };
 
@@ -48,7 +49,7 @@ pub(crate) fn run(args: &DemoArgs) -> anyhow::Result<ExitCode> {
     let upper = mounts.make_dir("upper")?;
     let rootfs = timings.step("mount the overlay", || mount_overlay(&mounts, &upper))?;
     let script = args.command.as_deref().unwrap_or(LOOK_AROUND);
-    let bundle = Bundle::checked(AbsPath::new("/")?, spec(&rootfs, script)?)?;
+    let bundle = Bundle::checked(AbsPath::new("/")?, spec(&rootfs, script)?, &*wiring.host)?;
     let id: ContainerId = format!("demo-{}", process::id()).parse()?;
     check(&id, &bundle, &wiring)?;
     let job = Job {
@@ -59,7 +60,7 @@ pub(crate) fn run(args: &DemoArgs) -> anyhow::Result<ExitCode> {
         mounts: &mounts,
         with_fs: true,
         // The host's own images and the like are not to be copied.
-        with_volumes: false,
+        special_directories: SpecialDirectories::Left,
     };
     let outcome = execute(&job, &mut timings, |started| {
         show_outside(started)?;
@@ -102,45 +103,15 @@ fn spec(rootfs: &AbsPath, script: &str) -> anyhow::Result<Spec> {
     if let Some(root) = spec.root_mut() {
         root.set_path(rootfs.as_path().to_owned()).set_readonly(Some(false));
     }
-    let all: Capabilities = ALL_OF_A_SYSTEM_CONTAINER.into_iter().collect();
-    let capabilities = LinuxCapabilitiesBuilder::default()
-        .bounding(all.clone())
-        .effective(all.clone())
-        .permitted(all.clone())
-        .inheritable(all)
-        .ambient(Capabilities::new())
-        .build()
-        .context("capabilities")?;
     if let Some(process) = spec.process_mut() {
         process
             .set_terminal(Some(false))
             .set_args(Some(["/bin/sh", "-c", script].map(str::to_owned).to_vec()))
-            .set_capabilities(Some(capabilities))
             .set_rlimits(None);
     }
     spec.set_hostname(Some("sysbox-demo".to_owned()));
     Ok(spec)
 }
-
-/// What root needs to administer a machine of its own.
-const ALL_OF_A_SYSTEM_CONTAINER: [Capability; 16] = [
-    Capability::Chown,
-    Capability::DacOverride,
-    Capability::Fowner,
-    Capability::Fsetid,
-    Capability::Kill,
-    Capability::Mknod,
-    Capability::NetAdmin,
-    Capability::NetBindService,
-    Capability::NetRaw,
-    Capability::Setfcap,
-    Capability::Setgid,
-    Capability::Setpcap,
-    Capability::Setuid,
-    Capability::SysAdmin,
-    Capability::SysChroot,
-    Capability::SysPtrace,
-];
 
 fn show_outside(started: &Started<'_>) -> anyhow::Result<()> {
     let pid = started.init.pid;

@@ -11,7 +11,7 @@ use sysbox::{
     AbsPath, Backend, BackendUrl, ContainerId, ErrorKind, Fs, IdMappings, PortError, Sysbox,
     blocking::{self, wait},
     linux::network::bring_loopback_up,
-    session::Ports,
+    session::{Ports, SpecialDirectories},
     shift::Policy,
     syscont,
     transport::{ClientOptions, dial},
@@ -21,8 +21,8 @@ use crate::{
     bundle::Bundle,
     container::{Claim, Given, ProcessId, Record},
     runtime::{
-        Cgroup, Console, Ground, Prepared, PrivateMounts, Signals, clean_up, create, fs, orphans, preflight,
-        prepare, supervise,
+        Cgroup, Console, Ground, Prepared, PrivateMounts, SeccompListener, Signals, clean_up, create, fs,
+        orphans, preflight, prepare, supervise,
     },
     timings::Timings,
     wire_up::Wiring,
@@ -38,8 +38,8 @@ pub(crate) struct Job<'a> {
     pub(crate) mounts: &'a PrivateMounts,
     /// Whether sysbox-fs is used where the backend has it.
     pub(crate) with_fs: bool,
-    /// Whether special directories of the rootfs, such as Docker's, get volumes.
-    pub(crate) with_volumes: bool,
+    /// Whether special directories, such as Docker's, get volumes.
+    pub(crate) special_directories: SpecialDirectories,
 }
 
 /// A container that has just been started.
@@ -53,7 +53,7 @@ pub(crate) struct Started<'a> {
 pub(crate) fn check(id: &ContainerId, bundle: &Bundle, wiring: &Wiring) -> anyhow::Result<()> {
     Cgroup::of(id, &bundle.spec)?;
     wiring.containers.check_name(id)?;
-    preflight(&bundle.spec, &bundle.rootfs)?;
+    preflight(&bundle.spec, &bundle.rootfs, &*wiring.host)?;
     if syscont::given_mappings(&bundle.spec)?.0.is_empty() {
         wiring.check_ids(syscont::DEFAULT_SIZE)?;
     }
@@ -185,9 +185,11 @@ fn live(
     started: impl FnOnce(&Started<'_>) -> anyhow::Result<()>,
 ) -> anyhow::Result<ExitCode> {
     signals.check()?;
-    let Job { bundle, policy, wiring, mounts, with_volumes, .. } = *job;
+    let Job { bundle, policy, wiring, mounts, special_directories, .. } = *job;
     timings.step("ask sysbox-fs", || fs::get_config(sysbox))?;
-    let ground = Ground { bundle, policy, claim, wiring, mounts, with_volumes };
+    let seccomp = fs::listen_for_seccomp(sysbox, mounts)?;
+    let seccomp_listener = seccomp.as_ref().map(SeccompListener::path);
+    let ground = Ground { bundle, policy, claim, wiring, mounts, special_directories, seccomp_listener };
     let prepared = prepare(sysbox, ground, record, signals, timings)?;
     let wants_terminal =
         prepared.spec.process().as_ref().and_then(|process| process.terminal()).unwrap_or(false);
@@ -208,12 +210,18 @@ fn live(
             .with_context(|| format!("cannot start container {}", job.id))?;
     }
     let terminal = console.map(Console::accept).transpose()?;
-    timings.step("register with sysbox-fs", || fs::register(sysbox, &prepared, created.init))?;
+    timings.step("register with sysbox-fs", || {
+        if let Some(seccomp) = seccomp.filter(|seccomp| seccomp.is_named_in(&prepared.spec)) {
+            seccomp.hand_over(sysbox, created.init)?;
+        }
+        fs::register(sysbox, &prepared, created.init)
+    })?;
     timings.step("update", || update(sysbox, &prepared, created.init))?;
     signals.check()?;
     started(&Started { prepared: &prepared, init: created.init })?;
     timings.step("start the container", || created.start())?;
-    timings.step("run", || supervise(created.init.pid, terminal, signals))
+    let (cgroup, _) = record.cgroups()?;
+    timings.step("run", || supervise(created.init.pid, &cgroup, terminal, signals))
 }
 
 /// Tells the manager what became known of the container when it was created.

@@ -3,7 +3,10 @@
 use std::process::ExitCode;
 
 use anyhow::Context;
-use sysbox::host_check::{KernelCheck, check_host_config};
+use sysbox::{
+    host_check::{KernelCheck, check_host_config},
+    session::SpecialDirectories,
+};
 
 use super::execute::{Job, check, execute};
 use crate::{
@@ -18,8 +21,8 @@ use crate::{
 /// Runs the command.
 pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     require_root()?;
-    let bundle = Bundle::load(&args.bundle)?;
     let wiring = Wiring::new(&args.wiring)?;
+    let bundle = Bundle::load(&args.bundle, &*wiring.host)?;
     let kernel = if args.no_kernel_check { KernelCheck::Skip } else { KernelCheck::Enforce };
     check_host_config(&*wiring.host, kernel).context("this host cannot run system containers")?;
     check(&args.id, &bundle, &wiring)?;
@@ -33,7 +36,11 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
         wiring: &wiring,
         mounts: &mounts,
         with_fs: !args.no_sysbox_fs,
-        with_volumes: true,
+        special_directories: if args.no_volumes {
+            SpecialDirectories::Left
+        } else {
+            SpecialDirectories::RequestedWhereNeeded
+        },
     };
     let outcome = execute(&job, &mut timings, |_| Ok(()));
     if args.timings {

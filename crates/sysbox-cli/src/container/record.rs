@@ -33,6 +33,9 @@ pub(crate) struct Record {
     /// Whether the manager has a clone of the rootfs, or was about to make one: then it is who shifts the rootfs back.
     #[serde(default)]
     pub(crate) cloned: bool,
+    /// What was made in the rootfs so that something can be mounted there, or was about to be; what is in another comes before it.
+    #[serde(default)]
+    made: Vec<Made>,
     /// When it was made, in seconds since 1970.
     pub(crate) created: u64,
     /// The process that works on it and waits for it.
@@ -43,6 +46,18 @@ pub(crate) struct Record {
     pub(crate) init: Option<ProcessId>,
     /// What it was given, once it has an init process.
     pub(crate) given: Option<Given>,
+}
+
+/// Something that was made in a rootfs and holds nothing yet, by its path from there on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Made {
+    /// A directory.
+    Directory(String),
+    /// A regular file.
+    File(String),
+    /// A symbolic link.
+    Link { path: String, target: String },
 }
 
 /// The ids of a container, to be shown; the manager is who knows them.
@@ -70,6 +85,15 @@ pub(crate) enum Status {
     Orphaned,
 }
 
+impl Made {
+    /// Where it is, from the rootfs on.
+    pub(crate) fn path(&self) -> &str {
+        match self {
+            Self::Directory(path) | Self::File(path) | Self::Link { path, .. } => path,
+        }
+    }
+}
+
 impl Record {
     /// The record of a container that this process is about to make.
     pub(crate) fn new(
@@ -92,6 +116,7 @@ impl Record {
             cgroups_made: cgroup.topmost_missing()?.path().to_owned(),
             cgroups_claimed: false,
             cloned: false,
+            made: Vec::new(),
             created,
             runtime,
             mount_namespace,
@@ -112,6 +137,22 @@ impl Record {
         Ok((parse(&self.cgroups_path)?, parse(&self.cgroups_made)?))
     }
 
+    /// What was made in the rootfs, in the order in which it can be removed.
+    pub(crate) fn made(&self) -> &[Made] {
+        &self.made
+    }
+
+    /// Notes what is about to be made in the rootfs; tells whether any of it is new.
+    pub(crate) fn note_made(&mut self, mut made: Vec<Made>) -> bool {
+        made.retain(|made| !self.made.contains(made));
+        let is_new = !made.is_empty();
+        self.made.extend(made);
+        // The path of a directory is less than those of all that is in it.
+        self.made.sort_by(|a, b| b.path().cmp(a.path()));
+        self.made.dedup();
+        is_new
+    }
+
     /// Whether this version of the program can read it.
     pub(crate) const fn is_known_version(&self) -> bool {
         self.version == VERSION
@@ -125,6 +166,51 @@ impl Record {
             (true, false) => Status::Orphaned,
             (false, true) => Status::Creating,
             (false, false) => Status::Stopped,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_made_is_removed_from_the_bottom_and_noted_once() {
+        let made = |path: &str| Made::Directory(path.to_owned());
+        let mut record = record();
+        assert!(record.note_made(vec![made("/var"), made("/var/lib"), made("/var"), made("/usr")]));
+        assert!(record.note_made(vec![made("/var/lib"), Made::File("/var/lib/file".to_owned())]));
+        assert!(!record.note_made(vec![made("/usr")]));
+        let paths: Vec<_> = record.made().iter().map(Made::path).collect();
+        assert_eq!(paths, ["/var/lib/file", "/var/lib", "/var", "/usr"]);
+    }
+
+    #[test]
+    fn a_record_without_what_was_made_can_be_read() {
+        let mut json = serde_json::to_value(record()).expect("plain data");
+        json.as_object_mut().expect("an object").remove("made").expect("it is there");
+        assert_eq!(serde_json::from_value::<Record>(json).expect("readable"), record());
+    }
+
+    fn record() -> Record {
+        let this = ProcessId::current().expect("in /proc");
+        Record {
+            version: VERSION,
+            id: "c1".to_owned(),
+            backend: "embedded:".to_owned(),
+            bundle: "/b".to_owned(),
+            rootfs: "/b/rootfs".to_owned(),
+            rootfs_identity: (1, 2),
+            cgroups_path: "/c1".to_owned(),
+            cgroups_made: "/c1".to_owned(),
+            cgroups_claimed: false,
+            cloned: false,
+            made: Vec::new(),
+            created: 0,
+            runtime: this,
+            mount_namespace: 1,
+            init: None,
+            given: None,
         }
     }
 }

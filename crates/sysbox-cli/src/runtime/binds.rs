@@ -6,62 +6,40 @@
 use std::path::Path;
 
 use anyhow::Context;
-use oci_spec::runtime::{Mount, Spec};
 use sysbox::{
-    AbsPath, HostPort, IdMappings, ShiftType,
+    AbsPath, Converted, HostPort, IdMappings, ShiftType,
     host::Feature,
     linux::{LinuxHost, UserNamespace, idmap},
     tree::TreeIds,
 };
 
 use super::mounts::{PrivateMounts, Submounts, bind};
+use crate::bundle::{has_option, is_bind};
 
-/// Mounts every source of a bind mount of the spec at a private place, and puts that place into the spec.
+/// Mounts every source of a bind mount of a converted spec at a private place, and puts that place into the spec.
 pub(super) fn give(
-    spec: &mut Spec,
-    bundle: &AbsPath,
-    ids: TreeIds,
-    shift: ShiftType,
+    converted: &mut Converted,
     host: &LinuxHost,
     mounts: &PrivateMounts,
 ) -> anyhow::Result<()> {
-    let Some(mut of_spec) = spec.mounts().clone() else { return Ok(()) };
+    let Converted { spec, ids, shift, skip_uid_shift, .. } = converted;
     let mut userns = None;
-    for mount in of_spec.iter_mut().filter(|mount| is_bind(mount)) {
-        let source = source_of(mount, bundle)?;
+    let all = spec.mounts_mut().iter_mut().flatten();
+    for mount in all.filter(|mount| is_bind(mount)) {
+        let source = AbsPath::new(mount.source().clone().unwrap_or_default())
+            .with_context(|| format!("the source of the bind mount at {:?}", mount.destination()))?;
         let target = mounts.make_target_for(source.as_path())?;
         let submounts = if has_option(mount, "rbind") { Submounts::Taken } else { Submounts::Left };
-        if !wants_idmap(&source, ids, shift, host)?
-            || !attach_idmapped(&source, &target, submounts, ids, &mut userns)?
+        let is_skipped = skip_uid_shift.iter().any(|path| mount.destination().starts_with(path));
+        let shift = if is_skipped { ShiftType::NoShift } else { shift.bind_mounts };
+        if !wants_idmap(&source, *ids, shift, host)?
+            || !attach_idmapped(&source, &target, submounts, *ids, &mut userns)?
         {
             bind(&source, &target, submounts)?;
         }
         mount.set_source(Some(target.into()));
     }
-    spec.set_mounts(Some(of_spec));
     Ok(())
-}
-
-/// What a bind mount is of, without symbolic links.
-pub(super) fn source_of(mount: &Mount, bundle: &AbsPath) -> anyhow::Result<AbsPath> {
-    let given = mount
-        .source()
-        .clone()
-        .with_context(|| format!("bind mount at {:?} has no source", mount.destination()))?;
-    let source = bundle.as_path().join(given);
-    let source = source.canonicalize().with_context(|| {
-        format!("cannot find {}, the source of the bind mount at {:?}", source.display(), mount.destination())
-    })?;
-    Ok(AbsPath::new(source)?)
-}
-
-/// Whether a mount of a spec is a bind mount.
-pub(super) fn is_bind(mount: &Mount) -> bool {
-    mount.typ().as_deref() == Some("bind") || has_option(mount, "bind") || has_option(mount, "rbind")
-}
-
-fn has_option(mount: &Mount, option: &str) -> bool {
-    mount.options().iter().flatten().any(|set| set == option)
 }
 
 /// Whether the files of a source are the host's, and its mount can be ID-mapped.

@@ -4,7 +4,7 @@ use anyhow::Context;
 use libcontainer::container::Container;
 use sysbox::{AbsPath, BackendUrl, Sysbox, blocking::wait};
 
-use super::{orphans, rootfs};
+use super::{mount_points, orphans, rootfs};
 use crate::{
     container::{Claim, Record},
     timings::Timings,
@@ -51,13 +51,17 @@ pub(crate) fn clean_up(
         let rootfs = AbsPath::new(&record.rootfs).context("the record has no rootfs")?;
         rootfs::take_back(&rootfs, record, &claim.containers())
     });
-    // Last, since this copies volumes into the rootfs: by then that has its own owners, or is shifted back by the manager.
+    // After that, since this copies volumes into the rootfs: by then that has its own owners, or is shifted back by the manager.
     step("unregister", &mut || {
         wait(sysbox.teardown())?;
         Ok(wait(sysbox.purge())?)
     });
     let mut failures = failures.into_iter();
-    let Some(first) = failures.next() else { return claim.remove().map_err(Into::into) };
+    let Some(first) = failures.next() else {
+        // Last, since what has become of a mount point is known only when volumes are in the rootfs and owners are as they were.
+        timings.step("remove mount points", || mount_points::remove(record, &claim.containers()));
+        return claim.remove().map_err(Into::into);
+    };
     for further in failures {
         tracing::error!(%id, error = format!("{further:#}"), "cleaning up failed further");
     }

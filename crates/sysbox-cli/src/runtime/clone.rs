@@ -1,11 +1,10 @@
-//! A clone of a rootfs on overlayfs by the manager, whose owners are shifted without copying any file up.
+//! Who shifts a rootfs back of which the manager may make a clone: that is on record before either has begun.
 //!
-//! It only saves time and room, so where the manager cannot make one the rootfs is chowned itself.
+//! A clone only saves time and room, so where the manager cannot shift one the rootfs is chowned itself.
 
 use anyhow::Context;
-use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx};
 use sysbox::{
-    AbsPath, ErrorKind, HostPort, IdOffset, IdOffsets, SessionError, ShiftType, Sysbox,
+    AbsPath, ErrorKind, HostPort, IdOffset, IdOffsets, SessionError, Sysbox,
     blocking::wait,
     linux::{LinuxHost, chown},
     tree::TreeIds,
@@ -13,45 +12,30 @@ use sysbox::{
 
 use crate::container::{Claim, Record};
 
-/// Whether a rootfs that is to be shifted like this is better cloned: it is an overlay that would copy whole files up.
-pub(super) fn is_wanted(
+/// Puts on record that the manager will shift the rootfs back, if the conversion of the spec can have it clone that: it has an
+/// overlay there that would copy whole files up.
+pub(super) fn expect(
     sysbox: &Sysbox,
     rootfs: &AbsPath,
-    shift: ShiftType,
     host: &LinuxHost,
-) -> anyhow::Result<bool> {
-    if shift != ShiftType::Chown || sysbox.mgr.config().no_rootfs_cloning {
-        return Ok(false);
-    }
-    Ok(host.overlay_layers(rootfs)?.is_some_and(|layers| !layers.has_option("metacopy=on")))
-}
-
-/// Lets the manager clone the rootfs, and gives the clone's path; `None` where there can be none.
-///
-/// That the manager has it, and will shift the rootfs back, is on record before it begins.
-pub(super) fn make(
-    sysbox: &mut Sysbox,
     claim: &Claim,
     record: &mut Record,
-) -> anyhow::Result<Option<AbsPath>> {
-    record.cloned = true;
-    claim.save(record)?;
-    let made = match wait(sysbox.mgr.clone_rootfs()) {
-        Ok(path) if is_mount_point(&path)? => Some(path),
-        Ok(path) => {
-            tracing::info!(%path, "the clone of the rootfs is mounted where this process does not see it; the rootfs is chowned");
-            None
-        }
-        Err(error) if is_refusal(&error) => {
-            tell_refusal(&error);
-            None
-        }
-        Err(error) => return Err(error.into()),
-    };
-    if made.is_none() {
-        unmake(claim, record)?;
+) -> anyhow::Result<()> {
+    let copies_up = host.overlay_layers(rootfs)?.is_some_and(|layers| !layers.has_option("metacopy=on"));
+    if copies_up && !sysbox.mgr.config().no_rootfs_cloning {
+        record.cloned = true;
+        claim.save(record)?;
     }
-    Ok(made)
+    Ok(())
+}
+
+/// Puts on record that there is no clone: from here on the rootfs is ours to shift back.
+pub(super) fn is_none(claim: &Claim, record: &mut Record) -> anyhow::Result<()> {
+    if record.cloned {
+        record.cloned = false;
+        claim.save(record)?;
+    }
+    Ok(())
 }
 
 /// Lets the manager shift the owners in the clone. `false` where it cannot and has undone it: then there is no clone any more.
@@ -66,17 +50,11 @@ pub(super) fn chown(
         Ok(()) => Ok(true),
         Err(error) if is_refusal(&error) && chown::record(rootfs)?.is_none() => {
             tell_refusal(&error);
-            unmake(claim, record)?;
+            is_none(claim, record)?;
             Ok(false)
         }
         Err(error) => Err(error.into()),
     }
-}
-
-/// From here on the rootfs is ours to shift back.
-fn unmake(claim: &Claim, record: &mut Record) -> anyhow::Result<()> {
-    record.cloned = false;
-    Ok(claim.save(record)?)
 }
 
 /// From the ids that files are made with to the host's.
@@ -96,23 +74,14 @@ fn is_refusal(error: &SessionError) -> bool {
     error.port_error().is_some_and(|port| !unanswered(port.kind))
 }
 
-fn tell_refusal(error: &SessionError) {
+/// Tells what the manager cannot do and the container does without.
+pub(super) fn tell_refusal(error: &SessionError) {
     let kind = error.port_error().map(|port| port.kind);
     let error = crate::render::chain(error);
     if kind == Some(ErrorKind::Unimplemented) {
-        tracing::debug!(error, "the rootfs is chowned");
+        tracing::debug!(error, "the container does without");
     } else {
-        tracing::info!(error, "the rootfs is chowned, and not cloned");
-    }
-}
-
-/// Whether something is mounted exactly there (`statx(2)`).
-fn is_mount_point(path: &AbsPath) -> anyhow::Result<bool> {
-    let found = statx(CWD, path.as_path(), AtFlags::SYMLINK_NOFOLLOW, StatxFlags::empty());
-    match found {
-        Ok(found) => Ok(found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT)),
-        Err(rustix::io::Errno::NOENT | rustix::io::Errno::ACCESS) => Ok(false),
-        Err(errno) => Err(errno).with_context(|| format!("cannot look at {path}")),
+        tracing::info!(error, "the container does without");
     }
 }
 
@@ -120,14 +89,6 @@ fn is_mount_point(path: &AbsPath) -> anyhow::Result<bool> {
 mod tests {
     use super::*;
     use sysbox::{Operation, PortError};
-
-    #[test]
-    fn a_mount_point_is_told_from_a_directory() {
-        let path = |path: &str| AbsPath::new(path).expect("absolute");
-        assert!(is_mount_point(&path("/proc")).expect("there"));
-        assert!(!is_mount_point(&path("/proc/self")).expect("there"));
-        assert!(!is_mount_point(&path("/nowhere")).expect("not there"));
-    }
 
     #[test]
     fn only_an_answer_is_a_refusal() {

@@ -8,7 +8,10 @@ use libcontainer::{
     syscall::syscall::SyscallType,
 };
 
-use super::{Console, Prepared};
+use super::{
+    Cgroup, Console, Prepared,
+    delegate::{delegate, within},
+};
 use crate::container::{Claim, ProcessId};
 
 /// A container whose init process waits to be started.
@@ -37,11 +40,15 @@ pub(crate) fn create(
     let config = bundle.join("config.json");
     fs::write(&config, serde_json::to_vec(&prepared.spec)?)
         .with_context(|| format!("cannot write {}", config.display()))?;
-    let container = ContainerBuilder::new(claim.id.to_string(), SyscallType::default())
-        .with_root_path(claim.libcontainer_root())
-        .map(|builder| builder.with_console_socket(console.map(|console| console.socket().to_owned())))
-        .and_then(|builder| builder.as_init(bundle).with_systemd(false).build())
-        .with_context(|| format!("cannot create container {}", claim.id))?;
+    let cgroup = Cgroup::of(&claim.id, &prepared.spec)?;
+    let container = within(&cgroup, || {
+        ContainerBuilder::new(claim.id.to_string(), SyscallType::default())
+            .with_root_path(claim.libcontainer_root())
+            .map(|builder| builder.with_console_socket(console.map(|console| console.socket().to_owned())))
+            .and_then(|builder| builder.as_init(bundle).with_systemd(false).build())
+            .with_context(|| format!("cannot create container {}", claim.id))
+    })?;
+    delegate(&cgroup, prepared.ids, &prepared.spec)?;
     let pid = container.pid().ok_or_else(|| anyhow!("container {} has no init process", claim.id))?;
     let init = ProcessId::of(pid.as_raw()).ok_or_else(|| {
         anyhow!("the init process of container {} has ended before it was started", claim.id)

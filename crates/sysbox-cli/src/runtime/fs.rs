@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use oci_spec::runtime::Spec;
 use sysbox::{AbsPath, ErrorKind, Fs, FsRegInfo, HostGid, HostUid, Sysbox, blocking::wait};
 
-use super::Prepared;
+use super::{Prepared, PrivateMounts, SeccompListener};
 use crate::container::ProcessId;
 
 /// Asks where the emulated files are. A daemon that says it emulates none is not asked for anything more.
@@ -23,6 +23,17 @@ pub(crate) fn get_config(sysbox: &mut Sysbox) -> anyhow::Result<()> {
         tracing::debug!("there is no sysbox-fs: the container sees the kernel's own /proc and /sys");
     }
     Ok(())
+}
+
+/// Listens for the descriptor of the seccomp filter by which sysbox-fs traps system calls, where there is somebody to take it.
+pub(crate) fn listen_for_seccomp(
+    sysbox: &Sysbox,
+    mounts: &PrivateMounts,
+) -> anyhow::Result<Option<SeccompListener>> {
+    if !(sysbox.fs.enabled() && sysbox.fs.takes_seccomp()) {
+        return Ok(None);
+    }
+    Ok(Some(SeccompListener::listen(mounts.path("seccomp.sock")?)?))
 }
 
 /// Makes the container known before it has a process.

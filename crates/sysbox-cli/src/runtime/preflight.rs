@@ -12,18 +12,18 @@ use rustix::{
     process::{Resource, Rlimit, getrlimit, setrlimit},
 };
 use sysbox::{
-    AbsPath,
+    AbsPath, HostPort,
     syscont::{self, SpecError},
 };
-
-use super::prepare::joined_ids;
 
 const OOM_SCORE: &str = "/proc/self/oom_score_adj";
 
 /// Checks the process of a spec against this process and the rootfs, and a user namespace that it joins.
-pub(crate) fn check(spec: &Spec, rootfs: &AbsPath) -> anyhow::Result<()> {
+pub(crate) fn check(spec: &Spec, rootfs: &AbsPath, host: &dyn HostPort) -> anyhow::Result<()> {
     if let Some(userns) = syscont::userns(spec)? {
-        joined_ids(spec, &userns)?;
+        let (uids, gids) = host.id_mappings(&userns)?;
+        syscont::joined_ids(spec, &uids, &gids)
+            .with_context(|| format!("user namespace {userns} cannot be joined"))?;
     }
     let Some(process) = spec.process() else { return Ok(()) };
     program(process)?;
@@ -31,7 +31,8 @@ pub(crate) fn check(spec: &Spec, rootfs: &AbsPath) -> anyhow::Result<()> {
         raise_ours(limit)?;
     }
     if let Some(score) = process.oom_score_adj() {
-        try_oom_score(score)?;
+        // The conversion raises the least there is by one.
+        try_oom_score(if score == -1000 { syscont::LEAST_OOM_SCORE } else { score })?;
     }
     Ok(working_directory(spec, process.cwd(), rootfs)?)
 }
@@ -126,8 +127,9 @@ fn working_directory(spec: &Spec, cwd: &Path, rootfs: &AbsPath) -> Result<(), Sp
 #[cfg(test)]
 mod tests {
     use super::*;
+    use sysbox::linux::LinuxHost;
 
-    fn refusal(process: &str, mounts: &str) -> Option<&'static str> {
+    fn refusal(process: &str, mounts: &str) -> Option<String> {
         let dir = tempfile::tempdir().expect("a directory");
         fs::create_dir(dir.path().join("home")).expect("made");
         let json = format!(
@@ -135,28 +137,33 @@ mod tests {
         );
         let spec = serde_json::from_str(&json).expect("a spec");
         let rootfs = AbsPath::new(dir.path()).expect("absolute");
-        check(&spec, &rootfs).err().map(|e| e.downcast_ref::<SpecError>().expect("a field").field)
+        check(&spec, &rootfs, &LinuxHost::default())
+            .err()
+            .map(|e| e.downcast_ref::<SpecError>().expect("a field").field.clone().into_owned())
     }
 
     #[test]
     fn a_process_needs_a_program_and_a_directory_to_start_in() {
-        assert_eq!(refusal(r#""cwd":"/home","args":["sh"]"#, ""), None);
-        assert_eq!(refusal(r#""cwd":"/","args":[]"#, ""), Some("process.args"));
-        assert_eq!(refusal(r#""cwd":"/""#, ""), Some("process.args"));
-        assert_eq!(refusal(r#""cwd":"/nowhere","args":["sh"]"#, ""), Some("process.cwd"));
-        assert_eq!(refusal(r#""cwd":"home","args":["sh"]"#, ""), Some("process.cwd"));
+        assert_eq!(refusal(r#""cwd":"/home","args":["sh"]"#, "").as_deref(), None);
+        assert_eq!(refusal(r#""cwd":"/","args":[]"#, "").as_deref(), Some("process.args"));
+        assert_eq!(refusal(r#""cwd":"/""#, "").as_deref(), Some("process.args"));
+        assert_eq!(refusal(r#""cwd":"/nowhere","args":["sh"]"#, "").as_deref(), Some("process.cwd"));
+        assert_eq!(refusal(r#""cwd":"home","args":["sh"]"#, "").as_deref(), Some("process.cwd"));
         let mounted = r#"{"destination":"/nowhere","type":"tmpfs","source":"tmpfs"}"#;
-        assert_eq!(refusal(r#""cwd":"/nowhere/below","args":["sh"]"#, mounted), None);
+        assert_eq!(refusal(r#""cwd":"/nowhere/below","args":["sh"]"#, mounted).as_deref(), None);
     }
 
     #[test]
     fn a_soft_limit_above_the_hard_one_is_refused() {
         let limit = r#""cwd":"/","args":["sh"],"rlimits":[{"type":"RLIMIT_NOFILE","soft":9,"hard":8}]"#;
-        assert_eq!(refusal(limit, ""), Some("process.rlimits"));
+        assert_eq!(refusal(limit, "").as_deref(), Some("process.rlimits"));
     }
 
     #[test]
     fn an_oom_score_that_is_none_is_refused() {
-        assert_eq!(refusal(r#""cwd":"/","args":["sh"],"oomScoreAdj":1001"#, ""), Some("process.oomScoreAdj"));
+        assert_eq!(
+            refusal(r#""cwd":"/","args":["sh"],"oomScoreAdj":1001"#, "").as_deref(),
+            Some("process.oomScoreAdj")
+        );
     }
 }

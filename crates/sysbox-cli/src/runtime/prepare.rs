@@ -1,24 +1,21 @@
-//! From a bundle to what libcontainer can run: the calls to the daemons and the changes to a copy of the spec, in the
-//! order of a system container's life.
+//! From a bundle to what libcontainer can run: the spec is converted, and what it names is made ready, in the order of a system
+//! container's life.
 
-use std::{num::NonZeroU32, path::PathBuf};
+use std::path::PathBuf;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use oci_spec::runtime::Spec;
 use sysbox::{
-    AbsPath, IdMappings, IdRange, ShiftType, Sysbox,
+    AbsPath, Conversion, ConvertError, Converted, ErrorKind, Operation, SessionError, ShiftType, Sysbox,
     blocking::wait,
-    linux::mappings_at,
-    session::check_uid_shifting,
+    session::SpecialDirectories,
     shift::{Decision, Policy},
-    syscont,
     tree::TreeIds,
 };
 
 use super::{
-    Cgroup, PrivateMounts, Signals, binds, clone,
+    Cgroup, PrivateMounts, Signals, binds, clone, fs_state, mount_points,
     rootfs::{self, Rootfs},
-    special,
 };
 use crate::{
     bundle::Bundle,
@@ -26,8 +23,6 @@ use crate::{
     timings::Timings,
     wire_up::Wiring,
 };
-
-const WRONG_IDS: &str = "the manager gave ids that a system container cannot have";
 
 /// What a container is made from, and where.
 #[derive(Clone, Copy, Debug)]
@@ -37,8 +32,10 @@ pub(crate) struct Ground<'a> {
     pub(crate) claim: &'a Claim,
     pub(crate) wiring: &'a Wiring,
     pub(crate) mounts: &'a PrivateMounts,
-    /// Whether special directories of the rootfs get volumes.
-    pub(crate) with_volumes: bool,
+    /// Whether special directories get volumes.
+    pub(crate) special_directories: SpecialDirectories,
+    /// Where the descriptor of a seccomp filter is taken, if anybody takes it.
+    pub(crate) seccomp_listener: Option<&'a AbsPath>,
 }
 
 /// A container that is ready to be created.
@@ -54,7 +51,7 @@ pub(crate) struct Prepared {
     _rootfs: Rootfs,
 }
 
-/// Gets ids for a registered container, decides the shift, and attaches rootfs and bind mounts.
+/// Converts the spec of a registered container, and attaches its rootfs and bind mounts.
 pub(crate) fn prepare(
     sysbox: &mut Sysbox,
     ground: Ground<'_>,
@@ -62,111 +59,102 @@ pub(crate) fn prepare(
     signals: &mut Signals,
     timings: &mut Timings,
 ) -> anyhow::Result<Prepared> {
-    let Ground { bundle, policy, claim, wiring, mounts, .. } = ground;
-    let host = &*wiring.host;
-    let mut spec = bundle.spec.clone();
-    syscont::complete_namespaces(&mut spec, sysbox.mgr.config().userns.as_ref(), host)?;
-    syscont::complete_dev(&mut spec)?;
-    let ids = timings.step("allocate ids", || ids(sysbox, &spec))?;
-    syscont::set_mappings(&mut spec, ids)?;
-    let decided =
-        timings.step("decide the shift", || check_uid_shifting(&sysbox.mgr, &spec, host, policy))?;
-    let shift = Decision { rootfs: without_shiftfs(decided.rootfs), ..decided };
+    let Ground { bundle, claim, wiring, mounts, .. } = ground;
+    let taken = rootfs::take(ground, timings)?;
+    clone::expect(sysbox, &bundle.rootfs, &wiring.host, claim, record)?;
+    let mut converted = timings.step("convert the spec", || convert(sysbox, ground))?;
+    converted.shift.rootfs = without_shiftfs(converted.shift.rootfs);
+    let Converted { ids, shift, .. } = converted;
     tracing::info!(id = %claim.id, uids = %ids.uids, gids = %ids.gids, rootfs = %shift.rootfs, binds = %shift.bind_mounts);
     signals.check()?;
 
-    let rootfs = give_rootfs(sysbox, ground, record, &mut spec, ids, shift.rootfs, timings)?;
+    let attached = give_rootfs(sysbox, ground, record, &mut converted, &taken, timings)?;
     signals.check()?;
-    timings.step("attach bind mounts", || {
-        binds::give(&mut spec, &bundle.dir, ids, shift.bind_mounts, host, mounts)
-    })?;
+    timings.step("attach bind mounts", || binds::give(&mut converted, &wiring.host, mounts))?;
+    let mut spec = converted.spec;
     let cgroup = Cgroup::of(&claim.id, &spec)?;
     if let Some(linux) = spec.linux_mut() {
         linux.set_cgroups_path(Some(PathBuf::from(cgroup.path())));
     }
-    Ok(Prepared { spec, ids, shift, _rootfs: rootfs })
+    if let Some(root) = spec.root_mut() {
+        root.set_path(attached.into());
+    }
+    // Where it says `false`, libcontainer loads the seccomp filter only when the capabilities that this takes are gone.
+    if let Some(process) = spec.process_mut().as_mut().filter(|it| it.no_new_privileges() == Some(false)) {
+        process.set_no_new_privileges(None);
+    }
+    Ok(Prepared { spec, ids, shift, _rootfs: taken })
 }
 
-/// Makes the owners in the rootfs right for these ids, gives it volumes, and attaches it where the spec says from then on.
+/// Converts a copy of the spec. That asks the manager for ids, a clone, and volumes.
+fn convert(sysbox: &mut Sysbox, ground: Ground<'_>) -> anyhow::Result<Converted> {
+    let Ground { bundle, policy, wiring, special_directories, seccomp_listener, .. } = ground;
+    let seccomp_listener = seccomp_listener.cloned();
+    let conversion = Conversion { policy, special_directories, seccomp_listener };
+    let converted = wait(sysbox.convert_spec(bundle.spec.clone(), &*wiring.host, &conversion));
+    let converted = converted.map_err(|error| {
+        let is_refused = is_refusal_of_volumes(&error);
+        let error = anyhow::Error::new(error);
+        if is_refused { error.context("it gets no volumes; --no-volumes runs it without") } else { error }
+    })?;
+    converted.refusals.iter().for_each(clone::tell_refusal);
+    for change in &converted.changes {
+        tracing::debug!(field = %change.field, reason = change.reason, "changed for a system container");
+    }
+    Ok(converted)
+}
+
+/// Whether the manager has looked at it and says that it cannot have volumes as things are.
+fn is_refusal_of_volumes(error: &ConvertError) -> bool {
+    matches!(error, ConvertError::Session(SessionError::Call { operation: Operation::ReqMounts, source, .. })
+        if source.kind == ErrorKind::FailedPrecondition)
+}
+
+/// Makes the owners in the rootfs right for its ids, attaches it, and gives where.
 fn give_rootfs(
     sysbox: &mut Sysbox,
     ground: Ground<'_>,
     record: &mut Record,
-    spec: &mut Spec,
-    ids: TreeIds,
-    shift: ShiftType,
+    converted: &mut Converted,
+    taken: &Rootfs,
     timings: &mut Timings,
-) -> anyhow::Result<Rootfs> {
+) -> anyhow::Result<AbsPath> {
     let Ground { bundle, claim, wiring, mounts, .. } = ground;
-    let rootfs = &bundle.rootfs;
-    let wants_clone = clone::is_wanted(sysbox, rootfs, shift, &wiring.host)?;
-    let chowned_to = (shift == ShiftType::Chown && !wants_clone).then_some(ids);
-    let taken = rootfs::take(ground, shift, chowned_to, timings)?;
-    let mut clone = None;
-    if wants_clone {
-        clone = timings.step("clone the rootfs", || clone::make(sysbox, claim, record))?;
+    let (rootfs, ids, shift) = (&bundle.rootfs, converted.ids, converted.shift.rootfs);
+    if shift == ShiftType::Chown {
+        rootfs::take_alone(ground, taken)?;
     }
-    if ground.with_volumes {
-        // Of the rootfs as it was made: a volume has owners of its own.
-        timings.step("request volumes", || {
-            special::prepare_sources(sysbox, spec, &bundle.dir, ids)?;
-            special::add_volumes(sysbox, spec, rootfs, shift)
-        })?;
-        tracing::debug!(id = %claim.id, "the manager's entries for the rootfs (ReqFsState) are not asked for");
-    }
+    timings.step("make mount points", || complete_rootfs(sysbox, ground, record, converted))?;
+    let mut clone = converted.clone.as_ref();
     if clone.is_some()
         && !timings.step("chown the clone", || clone::chown(sysbox, claim, record, rootfs, ids))?
     {
         clone = None;
     }
-    if clone.is_none() && shift == ShiftType::Chown {
-        rootfs::chown(ground, ids, timings)?;
-    }
-    wiring.managers_bar.clear();
-    let tree = clone.as_ref().unwrap_or(rootfs);
-    let attached = timings.step("attach the rootfs", || rootfs::attach(mounts, tree, ids, shift))?;
-    if let Some(root) = spec.root_mut() {
-        root.set_path(attached.into());
-    }
-    Ok(taken)
-}
-
-/// The host's ids of the container: those of the user namespace that it joins, else the manager's if it mandates any, else
-/// the spec's, else new ones.
-fn ids(sysbox: &Sysbox, spec: &Spec) -> anyhow::Result<TreeIds> {
-    if let Some(userns) = syscont::userns(spec)? {
-        return joined_ids(spec, &userns);
-    }
-    let config = sysbox.mgr.config();
-    if !config.uid_mappings.is_empty() {
-        return Ok(syscont::tree_ids(&config.uid_mappings, &config.gid_mappings)?);
-    }
-    let (uids, gids) = syscont::given_mappings(spec)?;
-    if !uids.is_empty() {
-        return Ok(syscont::tree_ids(&uids, &gids)?);
-    }
-    let size = NonZeroU32::new(syscont::DEFAULT_SIZE).context("a container has ids")?;
-    let subids = wait(sysbox.mgr.req_subid(size))?;
-    let range = |first| IdMappings::single(IdRange::new(first, size.get())?);
-    let (uids, gids) = (range(subids.uid.0), range(subids.gid.0));
-    // A manager is not taken at its word: ids that it gives keep the rules of those that a spec gives.
-    syscont::tree_ids(&uids.context(WRONG_IDS)?, &gids.context(WRONG_IDS)?).context(WRONG_IDS)
-}
-
-/// The host's ids of a user namespace that a container is to join.
-///
-/// libcontainer maps nothing in a namespace that is there already, so what its maps say counts, whatever the spec says.
-pub(super) fn joined_ids(spec: &Spec, userns: &AbsPath) -> anyhow::Result<TreeIds> {
-    let (uids, gids) = mappings_at(userns)?;
-    let ids = syscont::tree_ids(&uids, &gids)
-        .with_context(|| format!("user namespace {userns} cannot be joined"))?;
-    let (named_uids, named_gids) = syscont::given_mappings(spec)?;
-    for (named, actual) in [(named_uids, uids), (named_gids, gids)] {
-        if !named.is_empty() && named.merged() != actual.merged() {
-            bail!("user namespace {userns} has other id mappings than the spec; leave them out of the spec");
+    if clone.is_none() {
+        clone::is_none(claim, record)?;
+        if shift == ShiftType::Chown {
+            rootfs::chown(ground, ids, timings)?;
         }
     }
-    Ok(ids)
+    wiring.managers_bar.clear();
+    let tree = clone.unwrap_or(rootfs);
+    timings
+        .step("attach the rootfs", || rootfs::attach(mounts, tree, ids, shift))
+        .with_context(|| format!("cannot attach rootfs {tree}"))
+}
+
+/// Makes in the rootfs, or its clone, what it lacks, while that has the owners with which it was made.
+fn complete_rootfs(
+    sysbox: &Sysbox,
+    ground: Ground<'_>,
+    record: &mut Record,
+    converted: &mut Converted,
+) -> anyhow::Result<()> {
+    let tree = mount_points::Tree::open(converted.clone.as_ref().unwrap_or(&ground.bundle.rootfs))?;
+    mount_points::adopt(ground, record)?;
+    fs_state::make(sysbox, ground, record, converted, &tree)?;
+    mount_points::make(ground, record, converted, &tree)
 }
 
 /// This runtime mounts no shiftfs, which kernels from 6.3 on no longer have: it chowns there.

@@ -1,6 +1,10 @@
 //! Gives a rootfs the shift that was decided, and undoes it.
 
-use std::fs::File;
+use std::{
+    fs::{self, File},
+    io,
+    os::unix::fs::MetadataExt,
+};
 
 use anyhow::{Context, bail};
 use rustix::fs::{FlockOperation, flock};
@@ -28,39 +32,50 @@ use crate::{
 /// A rootfs in use: as long as this lives no other container shifts it.
 #[derive(Debug)]
 pub(crate) struct Rootfs {
-    _lock: File,
+    lock: File,
 }
 
-/// Takes a rootfs into use for a container whose owners are to be shifted like this. `wanted` are the ids that it is to be
-/// chowned to, if it is; what an earlier container left is undone.
-pub(crate) fn take(
-    ground: Ground<'_>,
-    shift: ShiftType,
-    wanted: Option<TreeIds>,
-    timings: &mut Timings,
-) -> anyhow::Result<Rootfs> {
+/// Takes a rootfs into use for a container, before it is known how its owners are shifted; what an earlier container left of a
+/// shift is undone.
+pub(crate) fn take(ground: Ground<'_>, timings: &mut Timings) -> anyhow::Result<Rootfs> {
     let Ground { bundle, claim, wiring, .. } = ground;
-    let (rootfs, id, containers) = (&bundle.rootfs, &claim.id, &wiring.containers);
-    let exclusively = shift == ShiftType::Chown
-        || chown::record(rootfs)?.is_some()
-        || has_upper_layer(&wiring.host, rootfs)?;
+    let (rootfs, containers) = (&bundle.rootfs, &wiring.containers);
+    let is_chowned = || Ok::<_, ChownError>(chown::record(rootfs)?.is_some());
+    let exclusively = is_chowned()? || has_upper_layer(&wiring.host, rootfs)?;
     let Some(lock) = lock(rootfs, exclusively)? else {
-        require_not_in_use(bundle, id, containers)?;
-        bail!("rootfs {rootfs} is in use by another container; give each its own");
+        return Err(in_use(bundle, &claim.id, containers));
     };
-    // Read again, since only now nobody else can change it.
-    let plan = tree::plan(chown::record(rootfs)?.as_ref(), wanted);
     if exclusively {
-        require_not_in_use(bundle, id, containers)?;
-    } else if plan != tree::TreePlan::default() {
-        bail!("rootfs {rootfs} is being chowned by another container; give each its own");
+        require_not_in_use(bundle, &claim.id, containers)?;
     }
-    if plan.revert {
+    // Read again, since only now nobody else can change it.
+    if is_chowned()? {
+        if !exclusively {
+            bail!("rootfs {rootfs} is being chowned by another container; give each its own");
+        }
         timings.step("revert an earlier chown", || {
             with_bar("reverting", |progress| chown::revert_tree(rootfs, progress))
         })?;
     }
-    Ok(Rootfs { _lock: lock })
+    Ok(Rootfs { lock })
+}
+
+/// Sees to it that no other container has a rootfs that was taken, since its owners are about to be changed.
+pub(crate) fn take_alone(ground: Ground<'_>, taken: &Rootfs) -> anyhow::Result<()> {
+    let Ground { bundle, claim, wiring, .. } = ground;
+    match flock(&taken.lock, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => require_not_in_use(bundle, &claim.id, &wiring.containers),
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(in_use(bundle, &claim.id, &wiring.containers)),
+        Err(e) => Err(e).with_context(|| format!("cannot lock rootfs {}", bundle.rootfs)),
+    }
+}
+
+/// That a rootfs is another container's, by its name where that is known.
+fn in_use(bundle: &Bundle, id: &ContainerId, containers: &Containers) -> anyhow::Error {
+    let by_name = require_not_in_use(bundle, id, containers).err();
+    by_name.unwrap_or_else(|| {
+        anyhow::anyhow!("rootfs {} is in use by another container; give each its own", bundle.rootfs)
+    })
 }
 
 /// Chowns a rootfs that was taken, unless it was found chowned to these ids.
@@ -127,6 +142,25 @@ pub(crate) fn take_back(rootfs: &AbsPath, record: &Record, containers: &Containe
         return Ok(overlay::refresh(rootfs)?);
     }
     Ok(idmapped::tidy_idmapped(rootfs)?)
+}
+
+/// The device and inode of a rootfs; `None` if it is not there.
+pub(super) fn identity(rootfs: &AbsPath) -> anyhow::Result<Option<(u64, u64)>> {
+    match fs::metadata(rootfs) {
+        Ok(found) => Ok(Some((found.dev(), found.ino()))),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(e).with_context(|| format!("cannot look at rootfs {rootfs}")),
+    }
+}
+
+/// Locks the rootfs of the container of this record, which has ended, for as long as the file is open; `None` if another container is in it.
+pub(super) fn alone(
+    rootfs: &AbsPath,
+    record: &Record,
+    containers: &Containers,
+) -> anyhow::Result<Option<File>> {
+    let Some(lock) = lock(rootfs, true)? else { return Ok(None) };
+    Ok(user(&record.id, record.rootfs_identity, containers)?.is_none().then_some(lock))
 }
 
 /// Refuses to change owners under a container that is alive, also one whose runtime, and the lock with it, is gone.

@@ -14,14 +14,14 @@ use std::{
 
 use anyhow::{Context, bail};
 use rustix::{
-    event::{PollFd, PollFlags, poll},
+    event::{PollFd, PollFlags, Timespec, poll},
     io::{IoSliceMut, ioctl_fionbio},
     net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg},
     termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize},
 };
 use sysbox::AbsPath;
 
-use super::signals::wait_readable;
+use super::{signals::wait_readable, supervise::LIMIT};
 
 /// Control-D, by which a terminal in its usual mode tells the end of input (`termios(3)`, `VEOF`).
 const END_OF_INPUT: u8 = 4;
@@ -111,7 +111,8 @@ impl Terminal {
         if self.input.is_some() && !waiting {
             fds.push(PollFd::new(&stdin, PollFlags::IN));
         }
-        match poll(&mut fds, None) {
+        let limit = Timespec::try_from(LIMIT).map_err(io::Error::other)?;
+        match poll(&mut fds, Some(&limit)) {
             Ok(_) => {}
             Err(rustix::io::Errno::INTR) => return Ok(()),
             Err(e) => return Err(e).context("cannot wait for the terminal"),

@@ -3,10 +3,13 @@
 use std::fmt::Debug;
 
 use crate::{
-    AbsPath, HostError, Owner,
+    AbsPath, HostError, IdMappings, Owner,
     host::{Feature, FileSystem, KernelRelease, NamespaceId, OsRelease, OverlayLayers, Support},
     tree::TreeRecord,
 };
+
+/// The most bytes of a file of a rootfs that are read: the files that are read are configuration, of a few lines.
+pub const MOST_OF_ROOTFS_FILE: usize = 1 << 20;
 
 /// What can be asked of the host. Nothing here changes it; every call answers in well under a second.
 ///
@@ -34,6 +37,17 @@ pub trait HostPort: Debug + Send + Sync {
 
     /// Which namespace a path such as `/proc/1/ns/net` names.
     fn namespace(&self, path: &AbsPath) -> Result<NamespaceId, HostError>;
+
+    /// The user and group id mappings of the user namespace that a path such as `/proc/7/ns/user` names.
+    fn id_mappings(&self, userns: &AbsPath) -> Result<(IdMappings, IdMappings), HostError>;
+
+    /// The content of a regular file of a root directory that is not trusted, given by its path inside; `None` if nothing has this
+    /// path. No symbolic link leads out of the root, and more than [`MOST_OF_ROOTFS_FILE`] bytes are an error.
+    fn rootfs_file(&self, rootfs: &AbsPath, path: &AbsPath) -> Result<Option<Vec<u8>>, HostError>;
+
+    /// Whether a root directory that is not trusted has a directory with this path inside. No symbolic link leads out of the root;
+    /// what cannot be reached in it is not there.
+    fn rootfs_has_directory(&self, rootfs: &AbsPath, path: &AbsPath) -> Result<bool, HostError>;
 
     /// What is recorded of a shift of the owners below `path`; `None` if they are as they were made.
     fn tree_record(&self, path: &AbsPath) -> Result<Option<TreeRecord>, HostError>;

@@ -72,6 +72,11 @@ impl Fs {
         self.port.is_some()
     }
 
+    /// Whether somebody takes seccomp descriptors ([`send_seccomp_init`](Self::send_seccomp_init)).
+    pub const fn takes_seccomp(&self) -> bool {
+        self.seccomp.is_some()
+    }
+
     /// Whether the container is registered.
     pub fn is_registered(&self) -> bool {
         self.stage == Stage::Registered

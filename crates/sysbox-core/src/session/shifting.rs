@@ -164,7 +164,9 @@ mod tests {
                 &host("ext4", 0, None),
                 Policy::Reference,
             );
-            assert!(matches!(error, Err(ShiftingError::Spec(SpecError { field: "linux.uidMappings", .. }))));
+            assert!(
+                matches!(error, Err(ShiftingError::Spec(SpecError { field, .. })) if field == "linux.uidMappings")
+            );
         }
     }
 }

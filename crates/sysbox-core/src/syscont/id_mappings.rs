@@ -2,12 +2,16 @@
 
 use oci_spec::runtime::{LinuxIdMapping, LinuxIdMappingBuilder, Spec};
 
-use super::SpecError;
+use super::{Changes, SpecError};
 use crate::{IdMapping, IdMappings, IdRange, tree::TreeIds};
 
 /// How many ids a system container has unless it asks for others: what a whole distribution uses.
 pub const DEFAULT_SIZE: u32 = 65_536;
 
+/// The host's first id of a container that no manager gives ids to, as in Sysbox.
+pub const DEFAULT_HOST_ID: u32 = 231_072;
+
+const WHY: &str = "root inside is nobody outside: the container's ids are a range of the host's";
 const UIDS: &str = "linux.uidMappings";
 const GIDS: &str = "linux.gidMappings";
 
@@ -78,16 +82,38 @@ fn single_extent(field: &'static str, mappings: &IdMappings) -> Result<IdRange, 
     Err(SpecError::new(field, shown(), broken))
 }
 
+/// The host's ids of a container that is to join a user namespace with these mappings. Nothing is mapped in a namespace that is there
+/// already, so they are what counts; what the spec says must be the same.
+///
+/// # Errors
+/// [`SpecError`] when they are not those of a system container, or the spec has others.
+pub fn joined_ids(spec: &Spec, uids: &IdMappings, gids: &IdMappings) -> Result<TreeIds, SpecError> {
+    let ids = tree_ids(uids, gids)?;
+    let (named_uids, named_gids) = given_mappings(spec)?;
+    for (field, named, actual) in [(UIDS, named_uids, uids), (GIDS, named_gids, gids)] {
+        if !named.is_empty() && named.merged() != actual.merged() {
+            let rule = "the user namespace that it joins has others; leave them out of the spec";
+            return Err(SpecError::new(field, format!("a list of {} extents", named.as_slice().len()), rule));
+        }
+    }
+    Ok(ids)
+}
+
 /// Puts mappings into a spec, in place of those it has.
 ///
 /// # Errors
 /// [`SpecError`] when the spec has no `linux`.
-pub fn set_mappings(spec: &mut Spec, ids: TreeIds) -> Result<(), SpecError> {
+pub fn set_mappings(spec: &mut Spec, ids: TreeIds, changes: &mut Changes) -> Result<(), SpecError> {
     super::check::linux(spec)?;
-    let (uids, gids) = (extent(UIDS, ids.uids)?, extent(GIDS, ids.gids)?);
-    if let Some(linux) = spec.linux_mut() {
-        linux.set_uid_mappings(Some(vec![uids]));
-        linux.set_gid_mappings(Some(vec![gids]));
+    let (uids, gids) = (vec![extent(UIDS, ids.uids)?], vec![extent(GIDS, ids.gids)?]);
+    let Some(linux) = spec.linux_mut() else { return Ok(()) };
+    if linux.uid_mappings().as_ref() != Some(&uids) {
+        changes.note(UIDS, WHY);
+        linux.set_uid_mappings(Some(uids));
+    }
+    if linux.gid_mappings().as_ref() != Some(&gids) {
+        changes.note(GIDS, WHY);
+        linux.set_gid_mappings(Some(gids));
     }
     Ok(())
 }
@@ -159,7 +185,7 @@ mod tests {
         let mut spec: Spec = serde_json::from_str(r#"{"ociVersion":"1.0.2","linux":{}}"#).expect("a spec");
         let range: IdRange = "231072:65536".parse().expect("valid");
         let ids = TreeIds { uids: range, gids: range };
-        set_mappings(&mut spec, ids).expect("has linux");
+        set_mappings(&mut spec, ids, &mut Changes::default()).expect("has linux");
         let (uids, gids) = given_mappings(&spec).expect("valid");
         assert_eq!(tree_ids(&uids, &gids), Ok(ids));
     }

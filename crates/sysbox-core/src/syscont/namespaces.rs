@@ -2,7 +2,7 @@
 
 use oci_spec::runtime::{LinuxNamespace, LinuxNamespaceBuilder, LinuxNamespaceType, Spec};
 
-use super::SpecError;
+use super::{Changes, SpecError};
 use crate::{AbsPath, HostPort};
 
 /// Namespaces that a spec must ask for: a system container without one of them would see the host's.
@@ -35,7 +35,8 @@ pub fn require_namespaces(spec: &Spec) -> Result<(), SpecError> {
     Err(SpecError::new(
         "linux.namespaces",
         format!("without {}", missing.join(", ")),
-        "a system container has pid, ipc, uts, mount and network namespaces",
+        "a system container has pid, ipc, uts, mount and network namespaces of its own, not the host's: \
+         without an engine's --network=host, --pid=host and the like they are there",
     ))
 }
 
@@ -49,16 +50,25 @@ pub fn complete_namespaces(
     spec: &mut Spec,
     mandated_userns: Option<&AbsPath>,
     host: &dyn HostPort,
+    changes: &mut Changes,
 ) -> Result<(), SpecError> {
     require_namespaces(spec)?;
     let mut namespaces = super::check::linux(spec)?.namespaces().clone().unwrap_or_default();
-    if let Some(path) = mandated_userns {
+    if let Some(path) =
+        mandated_userns.filter(|path| super::userns(spec).as_ref() != Ok(&Some((*path).clone())))
+    {
+        changes.note(
+            "linux.namespaces[user]",
+            "the manager has it join the user namespace of another container",
+        );
         namespaces.retain(|namespace| namespace.typ() != LinuxNamespaceType::User);
         namespaces.push(namespace(LinuxNamespaceType::User, Some(path))?);
     }
     let has_time = || AbsPath::new("/proc/self/ns/time").is_ok_and(|path| host.namespace(&path).is_ok());
     for kind in [LinuxNamespaceType::User, LinuxNamespaceType::Cgroup, LinuxNamespaceType::Time] {
         if !has(&namespaces, kind) && (kind != LinuxNamespaceType::Time || has_time()) {
+            let (field, reason) = why(kind);
+            changes.note(field, reason);
             namespaces.push(namespace(kind, None)?);
         }
     }
@@ -66,6 +76,16 @@ pub fn complete_namespaces(
         linux.set_namespaces(Some(namespaces));
     }
     Ok(())
+}
+
+const fn why(kind: LinuxNamespaceType) -> (&'static str, &'static str) {
+    match kind {
+        LinuxNamespaceType::User => ("linux.namespaces[user]", "root inside is to be nobody outside"),
+        LinuxNamespaceType::Time => {
+            ("linux.namespaces[time]", "a system container has a clock of its own since boot")
+        }
+        _ => ("linux.namespaces[cgroup]", "a system container sees its own cgroup as the topmost"),
+    }
 }
 
 fn has(namespaces: &[LinuxNamespace], kind: LinuxNamespaceType) -> bool {
@@ -114,39 +134,48 @@ mod tests {
     #[test]
     fn user_cgroup_and_time_are_added_where_absent() {
         let mut spec = spec(FIVE);
-        complete_namespaces(&mut spec, None, &host(true)).expect("complete");
+        complete_namespaces(&mut spec, None, &host(true), &mut Changes::default()).expect("complete");
         assert_eq!(kinds(&spec), ["pid", "ipc", "uts", "mnt", "net", "user", "cgroup", "time"]);
         let once = spec.clone();
-        complete_namespaces(&mut spec, None, &host(true)).expect("complete");
+        complete_namespaces(&mut spec, None, &host(true), &mut Changes::default()).expect("complete");
         assert_eq!(spec, once, "what is there is not added again");
     }
 
     #[test]
     fn time_is_not_added_where_the_kernel_has_none() {
         let mut spec = spec(FIVE);
-        complete_namespaces(&mut spec, None, &host(false)).expect("complete");
+        complete_namespaces(&mut spec, None, &host(false), &mut Changes::default()).expect("complete");
         assert_eq!(kinds(&spec), ["pid", "ipc", "uts", "mnt", "net", "user", "cgroup"]);
     }
 
     #[test]
     fn required_namespaces_that_are_missing_are_all_named() {
-        let error = complete_namespaces(&mut spec(r#"{"type":"pid"},{"type":"mount"}"#), None, &host(true))
-            .expect_err("incomplete");
-        assert_eq!((error.field, error.found.as_str()), ("linux.namespaces", "without ipc, uts, network"));
+        let error = complete_namespaces(
+            &mut spec(r#"{"type":"pid"},{"type":"mount"}"#),
+            None,
+            &host(true),
+            &mut Changes::default(),
+        )
+        .expect_err("incomplete");
+        assert_eq!(
+            (error.field.as_ref(), error.found.as_str()),
+            ("linux.namespaces", "without ipc, uts, network")
+        );
     }
 
     #[test]
     fn a_type_that_is_given_twice_is_refused() {
         let twice = format!(r#"{FIVE},{{"type":"user"}},{{"type":"user","path":"/proc/1/ns/user"}}"#);
         let error = require_namespaces(&spec(&twice)).expect_err("twice");
-        assert_eq!((error.field, error.found.as_str()), ("linux.namespaces", "with user twice"));
+        assert_eq!((error.field.as_ref(), error.found.as_str()), ("linux.namespaces", "with user twice"));
     }
 
     #[test]
     fn the_managers_user_namespace_takes_the_place_of_the_specs() {
         let mut spec = spec(&format!(r#"{FIVE},{{"type":"user","path":"/proc/1/ns/user"}}"#));
         let mandated = AbsPath::new("/proc/7/ns/user").expect("absolute");
-        complete_namespaces(&mut spec, Some(&mandated), &host(true)).expect("complete");
+        complete_namespaces(&mut spec, Some(&mandated), &host(true), &mut Changes::default())
+            .expect("complete");
         assert_eq!(super::super::userns(&spec), Ok(Some(mandated)));
     }
 }

@@ -175,6 +175,18 @@ impl HostPort for Host {
         self.real.namespace(path)
     }
 
+    fn id_mappings(&self, userns: &AbsPath) -> Result<(IdMappings, IdMappings), HostError> {
+        self.real.id_mappings(userns)
+    }
+
+    fn rootfs_file(&self, rootfs: &AbsPath, path: &AbsPath) -> Result<Option<Vec<u8>>, HostError> {
+        self.real.rootfs_file(rootfs, path)
+    }
+
+    fn rootfs_has_directory(&self, rootfs: &AbsPath, path: &AbsPath) -> Result<bool, HostError> {
+        self.real.rootfs_has_directory(rootfs, path)
+    }
+
     fn tree_record(&self, path: &AbsPath) -> Result<Option<TreeRecord>, HostError> {
         self.real.tree_record(path)
     }
