@@ -26,6 +26,29 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! A registered container's spec is converted by [`Sysbox::convert_spec`]. This needs root, since it looks at attributes of the rootfs
+//! that only root may read:
+//!
+//! ```no_run
+//! use std::sync::Arc;
+//! use sysbox::{Backend, BackendOptions, Conversion, Sysbox, blocking, linux::LinuxHost, syscont};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let host = Arc::new(LinuxHost::default());
+//! let backend = Backend::open(&"embedded:".parse()?, &BackendOptions::default(), host.clone())?;
+//! let mut sysbox = Sysbox::new("web-1".parse()?, backend.ports());
+//! let spec = serde_json::from_slice(&std::fs::read("/bundle/config.json")?)?;
+//!
+//! blocking::wait(sysbox.mgr.register(&spec))?;
+//! let converted = blocking::wait(sysbox.convert_spec(spec, &*host, &Conversion::default()))?;
+//! for change in &converted.changes {
+//!     println!("{}: {}", change.field, change.reason);
+//! }
+//! std::fs::write("/run/web-1/config.json", syscont::to_json(&converted.spec)?)?;
+//! # Ok(())
+//! # }
+//! ```
 #![forbid(unsafe_code)]
 
 mod backend;
