@@ -2,7 +2,7 @@
 
 use std::{
     ffi::OsStr,
-    fs,
+    fs::{self, File},
     path::{Path, PathBuf},
 };
 
@@ -23,6 +23,8 @@ const CONFIG: &str = include_str!("config.json");
 pub(super) struct Machine {
     pub(super) bundle: PathBuf,
     pub(super) data_root: PathBuf,
+    /// Keeps a second call waiting until this one has ended.
+    _lock: File,
 }
 
 impl Machine {
@@ -32,11 +34,14 @@ impl Machine {
         let bundle = dir.join(SUITE);
         let (config, rootfs) = (bundle.join("config.json"), bundle.join("rootfs"));
         fs::create_dir_all(&bundle).map_err(|source| file_error(&bundle, source))?;
+        let lock = dir.join("lock");
+        let locked = File::create(&lock).and_then(|file| file.lock().map(|()| file));
+        let locked = locked.map_err(|source| file_error(&lock, source))?;
         fs::write(&config, CONFIG).map_err(|source| file_error(&config, source))?;
         if !rootfs.exists() {
             debootstrap(root, &bundle.join("rootfs-by-half"), &rootfs)?;
         }
-        Ok(Self { bundle, data_root: dir.join("data") })
+        Ok(Self { bundle, data_root: dir.join("data"), _lock: locked })
     }
 }
 
@@ -44,7 +49,11 @@ impl Machine {
 fn debootstrap(root: Root, by_half: &Path, rootfs: &Path) -> Result<(), TaskError> {
     println!("making {} by debootstrap, which takes a minute or two", rootfs.display());
     let command = |program: &str| root.command(OsStr::new(program), &[]);
-    // debootstrap mounts /proc in it, which may still be there if it was killed.
+    let proc = by_half.join("proc");
+    if proc.join("self").exists() {
+        // debootstrap mounts it, and was killed.
+        process::succeed(command("umount")?.arg(proc))?;
+    }
     process::succeed(command("rm")?.args(["-rf", "--one-file-system"]).arg(by_half))?;
     let mut debootstrap = command("debootstrap")?;
     debootstrap.args(["--variant=minbase", "--include=systemd-sysv", SUITE]).arg(by_half).arg(MIRROR);
