@@ -31,5 +31,5 @@ pub use pty::Pty;
 pub use running::{PATIENCE, Running, wait_for_end};
 pub use site::{Site, path};
 pub use snapshot::Snapshot;
-pub use stepper::{Stepper, step_of};
+pub use stepper::{Stepper, step_of, took_of};
 pub use tree::{busybox, furnish, shift_owners};

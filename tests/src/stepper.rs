@@ -129,6 +129,20 @@ pub fn step_of(line: &str) -> Option<String> {
     Some(name.to_owned())
 }
 
+/// How long the step took that a line of the log reports as done.
+pub fn took_of(line: &str) -> Option<Duration> {
+    let took = line.split_once(" took=")?.1.split_ascii_whitespace().next()?;
+    let (number, unit) = took.split_at(took.find(|c: char| !c.is_ascii_digit() && c != '.')?);
+    let seconds = match unit {
+        "ns" => 1e-9,
+        "µs" => 1e-6,
+        "ms" => 1e-3,
+        "s" => 1.0,
+        _ => return None,
+    };
+    Some(Duration::from_secs_f64(number.parse::<f64>().ok()? * seconds))
+}
+
 /// The text without its escape sequences for colours (ECMA-48, SGR).
 fn without_colours(text: &str) -> String {
     let mut parts: VecDeque<&str> = text.split('\u{1b}').collect();

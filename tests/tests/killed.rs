@@ -5,16 +5,10 @@
 
 #![expect(clippy::expect_used, reason = "a test may fail by a panic, also in its helpers")]
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    path::Path,
-    process::Command,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, fs, path::Path, process::Command, time::Duration};
 
 use sysbox_tests::{
-    Bundle, Ground, Kind, Running, Site, Snapshot, Stepper, busybox, finish, furnish, step_of,
+    Bundle, Ground, Kind, Running, Site, Snapshot, Stepper, busybox, finish, furnish, step_of, took_of,
 };
 
 /// Where a runtime is killed.
@@ -83,15 +77,12 @@ impl Victim {
 
     fn reference(&self) -> Reference {
         let mut stepper = Stepper::start(self.run());
-        let (mut times, mut last, mut seen) = (BTreeMap::new(), Instant::now(), 0);
+        let mut seen = 0;
         while stepper.go_to_line(seen + 2) && stepper.lines().len() > seen {
             seen += 1;
-            if let Some(step) = step_of(&stepper.lines()[seen - 1]) {
-                times.insert(step, last.elapsed());
-                last = Instant::now();
-            }
         }
         let lines = stepper.lines().to_vec();
+        let times = lines.iter().filter_map(|line| step_of(line).zip(took_of(line))).collect();
         let (steps, outcome) = stepper.go_to_end();
         assert_eq!(outcome.success(), "done\n");
         Reference { lines, steps, times }
