@@ -7,10 +7,13 @@ use std::{
     fs,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
+    thread::sleep,
+    time::{Duration, Instant},
 };
 
-use serde_json::json;
-use sysbox_tests::{Bundle, Ground, Kind, Running, Site, busybox};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+use sysbox_tests::{Bundle, Ground, Kind, Running, Site, Stepper, busybox};
 
 const ROOT: &str = "/sys/fs/cgroup";
 
@@ -43,6 +46,69 @@ fn cgroups(id: &str) -> Vec<PathBuf> {
         hierarchies.map(|root| root.join(format!("sysbox-{id}"))).filter(|dir| dir.is_dir()).collect();
     assert!(!cgroups.is_empty(), "it has none");
     cgroups
+}
+
+/// Waits until the cgroup of this name below the container's is frozen, with a process in it.
+#[track_caller]
+fn wait_until_frozen(id: &str, name: &str, pid: Option<&str>) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let is_frozen = || {
+        cgroups(id).into_iter().map(|cgroup| cgroup.join(name)).any(|cgroup| {
+            let read = |file| fs::read_to_string(cgroup.join(file)).unwrap_or_default();
+            let pids = read("cgroup.procs");
+            (read("freezer.state") == "FROZEN\n" || read("cgroup.events").contains("frozen 1"))
+                && pids.lines().any(|line| pid.is_none_or(|pid| line == pid))
+        })
+    };
+    while !is_frozen() {
+        assert!(Instant::now() < deadline, "nothing is frozen in {name}");
+        sleep(Duration::from_millis(20));
+    }
+}
+
+/// A container whose init process has frozen itself; `meanwhile` is run in a shell before, and freezes it by `freeze`.
+struct Frozen {
+    site: Site,
+    _ground: Ground,
+    bundle: Bundle,
+    id: String,
+}
+
+impl Frozen {
+    fn new(meanwhile: &str) -> Self {
+        let (site, ground, bundle) = stage(&format!(
+            r#"trap 'exit 7' TERM
+             freeze() {{ echo $value > $cgroup/$file; }}
+             for root in $roots; do
+                 for freezer in freezer.state:FROZEN cgroup.freeze:1; do
+                     cgroup=$root/frozen file=${{freezer%:*}} value=${{freezer#*:}}
+                     mkdir -p $cgroup; [ -e $cgroup/$file ] || continue
+                     {meanwhile}
+                     echo up
+                     echo 0 > $cgroup/cgroup.procs; freeze
+                 done
+             done
+             while :; do sleep 1; done"#
+        ));
+        let id = site.id("a");
+        Self { site, _ground: ground, bundle, id }
+    }
+
+    /// Starts it; tells its init process.
+    fn start(&self) -> (Running, Pid) {
+        let mut run = Running::start(&mut self.site.run(&self.bundle, &self.id));
+        assert_eq!(run.line(), "up");
+        let pid = self.site.row(&self.id)["pid"].to_string();
+        wait_until_frozen(&self.id, "frozen", Some(&pid));
+        (run, pid.parse().ok().and_then(Pid::from_raw).expect("a pid"))
+    }
+
+    /// Ends it by force, which takes no time to speak of.
+    fn delete(&self) {
+        let begun = Instant::now();
+        self.site.delete(&self.id).success();
+        assert!(begun.elapsed() < Duration::from_secs(10), "it took {:?}", begun.elapsed());
+    }
 }
 
 fn owner(path: &Path) -> u32 {
@@ -133,13 +199,64 @@ fn cgroups_that_are_deep_frozen_or_threaded_go_with_the_container_whatever_ends_
     let start = || {
         let mut run = Running::start(&mut site.run(&bundle, &id));
         assert_eq!(run.line(), "done");
-        assert!(cgroups(&id).iter().any(|cgroup| cgroup.join("frozen").is_dir()));
+        wait_until_frozen(&id, "frozen", None);
         assert!(cgroups(&id).iter().any(|cgroup| cgroup.join("0".repeat(250)).is_dir()));
         run
     };
     assert_eq!(start().end().code(), 0);
     site.assert_nothing_left("after a run");
     start().kill();
+    site.delete(&id).success();
+    site.assert_nothing_left("after its runtime was killed");
+}
+
+#[test]
+fn a_container_that_freezes_its_init_process_again_and_again_is_ended_by_force() {
+    let container = Frozen::new("(while :; do freeze; done) &");
+    let (run, _) = container.start();
+    container.delete();
+    assert_eq!(run.end().code(), 137);
+    container.site.assert_nothing_left("after a run that was ended by force");
+    container.start().0.kill();
+    container.delete();
+    container.site.assert_nothing_left("after its runtime was killed");
+}
+
+#[test]
+fn a_signal_to_the_runtime_comes_to_an_init_process_that_has_frozen_itself() {
+    let container = Frozen::new("");
+    let (run, _) = container.start();
+    run.signal(Signal::TERM);
+    assert_eq!(run.end().code(), 7);
+    container.site.assert_nothing_left("after SIGTERM");
+}
+
+#[test]
+fn sigkill_ends_an_init_process_that_has_frozen_itself() {
+    let container = Frozen::new("");
+    let (run, init) = container.start();
+    kill_process(init, Signal::KILL).expect("it is there");
+    assert_eq!(run.end().code(), 137);
+    container.site.assert_nothing_left("after SIGKILL");
+}
+
+#[test]
+fn cgroups_of_which_the_record_does_not_tell_yet_go_with_those_above_them() {
+    let (site, _ground, bundle) = stage("echo not reached");
+    let id = site.id("a");
+    let bundle = bundle.with("/linux/cgroupsPath", json!(format!("/{id}-above/between/own")));
+    let mut run = site.run(&bundle, &id);
+    run.args(["--log", "debug"]);
+    let mut stepper = Stepper::start(run);
+    assert!(stepper.go_to_step("register"));
+    stepper.kill();
+    // As it is until they were made.
+    let path = site.data_root().join("containers").join(&id).join("record.json");
+    let text = fs::read_to_string(&path).expect("a record");
+    let mut record: Value = serde_json::from_str(&text).expect("in JSON");
+    assert_eq!(record["cgroups_claimed"].take(), true);
+    record["cgroups_claimed"] = false.into();
+    fs::write(&path, record.to_string()).expect("written");
     site.delete(&id).success();
     site.assert_nothing_left("after its runtime was killed");
 }

@@ -10,6 +10,7 @@ use std::{
     process::Command,
 };
 
+use rustix::process::Signal;
 use sysbox_tests::{
     Bundle, Ground, Kind, Running, Site, Snapshot, busybox, finish, furnish, path, shift_owners,
 };
@@ -149,6 +150,31 @@ fn who_shares_a_rootfs_keeps_its_mounts_when_another_ends_and_the_last_leaves_no
 }
 
 #[test]
+fn a_container_of_another_data_root_keeps_its_mounts_also_when_its_runtime_has_died() {
+    let (site, other, ground) = (Site::new(1), Site::new(1), Ground::new(Kind::Ext4, bare));
+    let source = site.dir("source");
+    // With a mount above them it has no volumes, which only one of two could have.
+    let bundle = |dir: &Path, script| {
+        Bundle::new(dir, ground.rootfs(), script).with_bind(&source, "/var/lib", &["rbind"])
+    };
+    // It makes what the other one finds.
+    let mut first = Running::start(&mut site.run(&bundle(&site.dir("a"), "echo up; cat"), &site.id("a")));
+    assert_eq!(first.line(), "up");
+    let script = "echo up; read x; busybox grep -c -E ' /(proc|dev|var/lib) ' /proc/mounts; cat";
+    let mut second = Running::start(&mut other.run(&bundle(&other.dir("b"), script), &other.id("b")));
+    assert_eq!(second.line(), "up");
+    second.signal(Signal::KILL);
+    while second.is_running() {
+        std::thread::yield_now();
+    }
+    assert_eq!(first.end().code(), 0);
+    second.send("\n");
+    assert_eq!(second.line(), "3", "it has all its mounts");
+    assert_eq!(other.delete(&other.id("b")).code(), 0);
+    other.assert_nothing_left("after it was deleted");
+}
+
+#[test]
 fn what_a_killed_runtime_left_is_removed_by_delete_and_by_the_next_run() {
     for kind in [Kind::Ext4, Kind::Overlay, Kind::OverlayOnRamfs] {
         let site = Site::new(1);
@@ -209,6 +235,29 @@ fn links_of_the_rootfs_lead_to_mount_points_in_it_and_never_out_of_it() {
     assert_eq!(run.end().code(), 0);
     before.0.assert_same(&snapshot(ground.rootfs()), "after the run");
     before.1.assert_same(&snapshot(&outside), "outside");
+    site.assert_nothing_left("after the run");
+}
+
+#[test]
+fn a_mount_goes_where_links_lead_also_below_another_mount_and_leaves_nothing_there() {
+    let site = Site::new(1);
+    let ground = Ground::new(Kind::Ext4, |rootfs| {
+        busybox(rootfs);
+        symlink("../run/systemd/resolve/stub-resolv.conf", rootfs.join("etc/resolv.conf")).expect("made");
+        symlink("z", rootfs.join("link")).expect("made");
+    });
+    let before = snapshot(ground.rootfs());
+    let source = site.dir("source");
+    fs::write(source.join("file"), "of the host\n").expect("written");
+    let script = "cat /etc/resolv.conf /run/systemd/resolve/stub-resolv.conf; ls /link; cat";
+    let bundle = Bundle::new(&ground.bundle(), ground.rootfs(), script)
+        .with_bind(&source.join("file"), "/etc/resolv.conf", &["bind"])
+        .with_bind(&source, "/link/below", &["bind"])
+        .with_bind(&source, "/z", &["bind"]);
+    let mut run = Running::start(&mut site.run(&bundle, &site.id("a")));
+    assert_eq!([run.line(), run.line(), run.line()], ["of the host", "of the host", "file"]);
+    assert_eq!(run.end().code(), 0);
+    before.assert_same(&snapshot(ground.rootfs()), "after the run");
     site.assert_nothing_left("after the run");
 }
 
@@ -317,6 +366,20 @@ fn a_rootfs_of_another_distribution_leads_to_the_headers_of_the_kernel_as_long_a
         before.assert_same(&snapshot(ground.rootfs()), "after the run");
         site.assert_nothing_left("after the run");
     }
+}
+
+#[test]
+fn on_a_read_only_file_system_a_rootfs_of_another_distribution_is_run_without_the_headers() {
+    let site = Site::embedded(1);
+    let ground = Ground::new(Kind::Ext4, fedora);
+    let read_only = ReadOnly::new(ground.rootfs(), site.dir("read-only"));
+    let bundle = Bundle::new(&ground.bundle(), &read_only.0, "echo up");
+    let ran = finish(&mut with_headers(site.run(&bundle, &site.id("a")).args(["--log", "info"])));
+    let told = |line: &str| line.contains("the file system is read-only") && line.contains(&headers()[1]);
+    assert!(ran.stderr.lines().any(told), "{ran:?}");
+    assert_eq!(ran.success(), "up\n");
+    drop(read_only);
+    site.assert_nothing_left("after the run");
 }
 
 #[test]

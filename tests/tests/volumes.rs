@@ -7,6 +7,7 @@ use std::{
     fs,
     os::unix::fs::{MetadataExt, lchown, symlink},
     path::Path,
+    process::Stdio,
 };
 
 use serde_json::json;
@@ -351,4 +352,38 @@ fn a_volume_that_does_not_fit_back_is_kept_and_told_of_and_copied_back_by_repair
     finish(site.command("delete").arg(&id)).success();
     before.assert_same(&elsewhere(ground.rootfs()), "after it was repaired and deleted");
     site.assert_nothing_left("after it was repaired and deleted");
+}
+
+#[test]
+fn who_may_have_volumes_of_a_rootfs_has_it_alone() {
+    let site = Site::new(2);
+    let ground = Ground::new(Kind::Ext4, |rootfs| {
+        busybox(rootfs);
+        fs::create_dir_all(rootfs.join(DOCKER)).expect("made");
+    });
+    let bundle = Bundle::new(&ground.bundle(), ground.rootfs(), "echo up; cat > /var/lib/docker/log");
+    for (of_first, of_second) in
+        [(vec!["--no-volumes"], vec![]), (vec![], vec!["--no-volumes"]), (vec![], vec![])]
+    {
+        let mut first = Running::start(site.run(&bundle, &site.id("a")).args(&of_first));
+        assert_eq!(first.line(), "up");
+        for policy in ["prefer-id-mapped", "reference"] {
+            let mut second = site.run(&bundle, &site.id("b"));
+            let second = finish(second.args(&of_second).args(["--shift-policy", policy]));
+            second.failure(1, &["in use by container", &site.id("a")]);
+        }
+        first.send("written meanwhile\n");
+        assert_eq!(first.end().code(), 0);
+        assert_eq!(
+            contents(&ground.rootfs().join(DOCKER).join("log")),
+            "written meanwhile\n",
+            "{of_first:?}"
+        );
+    }
+    let without = |name| site.run(&bundle, &site.id(name)).arg("--no-volumes").stdin(Stdio::null()).output();
+    let mut first = Running::start(site.run(&bundle, &site.id("a")).arg("--no-volumes"));
+    assert_eq!(first.line(), "up");
+    assert!(without("b").expect("it runs").status.success(), "two can be on it where neither has a volume");
+    assert_eq!(first.end().code(), 0);
+    site.assert_nothing_left("after all");
 }

@@ -112,7 +112,7 @@ pub(crate) struct RunArgs {
     #[arg(long)]
     pub(crate) no_sysbox_fs: bool,
     /// Leave out the mounts that the manager would give, volumes among them: special directories, such as Docker's, are as the rootfs
-    /// has them. Two containers on one rootfs need this.
+    /// has them. So two containers can be on one rootfs that has any.
     #[arg(long)]
     pub(crate) no_volumes: bool,
     /// How the ids of the rootfs are shifted.

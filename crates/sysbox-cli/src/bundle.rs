@@ -55,6 +55,8 @@ impl Bundle {
         let rootfs = resolve_rootfs(&dir, &mut spec)?;
         resolve_sources(&dir, &mut spec)?;
         syscont::check(&spec, host)?;
+        // A manager may mandate others, but who writes these means them.
+        syscont::own_ids(&spec)?;
         if spec.process().is_none() {
             return Err(SpecError::new("process", "missing", "a container to be run needs a process"));
         }

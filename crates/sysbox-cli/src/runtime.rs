@@ -15,6 +15,7 @@ pub(crate) mod orphans;
 mod preflight;
 mod prepare;
 mod progress;
+mod quirks;
 mod rootfs;
 mod seccomp;
 mod signals;

@@ -13,19 +13,23 @@ mod namespaces;
 mod paths;
 mod process;
 mod settings;
+mod sysctl;
 
 pub mod mounts;
 pub mod seccomp;
 
 pub use change::{Change, Changes};
-pub use check::{check, netns, require_network_of_its_own, rootfs, userns};
+pub use check::{check, netns, rootfs, userns};
 pub use error::SpecError;
-pub use id_mappings::{DEFAULT_HOST_ID, DEFAULT_SIZE, given_mappings, joined_ids, set_mappings, tree_ids};
+pub use id_mappings::{
+    DEFAULT_HOST_ID, DEFAULT_SIZE, given_mappings, joined_ids, own_ids, set_mappings, tree_ids,
+};
 pub use json::to_json;
-pub use namespaces::{complete_namespaces, require_namespaces};
+pub use namespaces::{complete_namespaces, require_namespaces, require_own_namespaces};
 pub use paths::complete_paths;
 pub use process::{
     LEAST_OOM_SCORE, ProcessError, all_capabilities, convert_process, drop_apparmor_profile,
     give_capabilities, is_systemd, raise_oom_score,
 };
 pub use settings::Settings;
+pub use sysctl::fit_ping_groups;

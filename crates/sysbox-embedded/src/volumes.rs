@@ -107,6 +107,7 @@ fn volumes(ground: &Ground<'_>, request: &MountRequests) -> Result<Vec<Mount>, F
     let begin = |db: &Connection| Plan::new(db, &turn, request);
     let effects = |plan: &Plan| make_whole(ground, &turn, plan);
     let finish = |db: &Connection, plan: &Plan, done: &(Vec<Done>, Vec<Mount>)| {
+        plan::check_again(db, &turn, plan)?;
         for (volume, done) in plan.volumes.iter().zip(&done.0) {
             let synced = match done {
                 Done::Made(synced) => *synced,

@@ -166,3 +166,14 @@ pub fn adopt(root: &AbsPath, container: &ContainerId, ids: TreeIds) -> Result<()
 pub fn record(root: &AbsPath) -> Result<Option<TreeRecord>, ChownError> {
     record::read(&Tree::open(root)?)
 }
+
+/// The same of a tree that may be on a file system without trusted attributes: no tree there was ever shifted.
+///
+/// # Errors
+/// As [`record`], save [`ChownError::NoTrustedAttributes`].
+pub fn record_if_any(root: &AbsPath) -> Result<Option<TreeRecord>, ChownError> {
+    match record(root) {
+        Err(ChownError::NoTrustedAttributes { .. }) => Ok(None),
+        found => found,
+    }
+}

@@ -131,7 +131,7 @@ impl HostPort for LinuxHost {
     }
 
     fn tree_record(&self, path: &AbsPath) -> Result<Option<TreeRecord>, HostError> {
-        chown::record(path).map_err(failed("read the shift record of", path))
+        chown::record_if_any(path).map_err(failed("read the shift record of", path))
     }
 
     fn probe(&self, feature: &Feature) -> Result<Support, HostError> {

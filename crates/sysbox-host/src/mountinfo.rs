@@ -14,6 +14,7 @@ use std::{
 use rustix::{
     fs::{CWD, Mode, OFlags, openat},
     mount::MountAttrFlags,
+    process::Pid,
 };
 use sysbox_core::HostError;
 
@@ -23,6 +24,8 @@ use crate::{error::failed, fd_info};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct MountEntry {
     pub(crate) id: u64,
+    /// The device of the file system, as `MAJOR:MINOR`.
+    pub(crate) device: Vec<u8>,
     /// The directory of the file system that is mounted.
     pub(crate) root: PathBuf,
     pub(crate) mount_point: PathBuf,
@@ -80,7 +83,8 @@ pub(crate) fn parse(table: &[u8]) -> Result<Vec<MountEntry>, Malformed> {
 fn parse_line(line: &[u8]) -> Option<MountEntry> {
     let mut fields = line.split(|&byte| byte == b' ');
     let id = str::from_utf8(fields.next()?).ok()?.parse().ok()?;
-    let root = path(fields.nth(2)?);
+    let device = fields.nth(1)?.to_vec();
+    let root = path(fields.next()?);
     let mount_point = path(fields.next()?);
     let options = fields.next()?.split(|&byte| byte == b',').map(<[u8]>::to_vec).collect();
     fields.find(|field| field == b"-")?;
@@ -88,7 +92,7 @@ fn parse_line(line: &[u8]) -> Option<MountEntry> {
     // The source may be empty, and then there are two spaces in a row: it is a field all the same.
     fields.next()?;
     let super_options = fields.next()?.to_vec();
-    Some(MountEntry { id, root, mount_point, options, kind, super_options })
+    Some(MountEntry { id, device, root, mount_point, options, kind, super_options })
 }
 
 fn path(field: &[u8]) -> PathBuf {
@@ -116,6 +120,20 @@ pub(crate) fn read() -> Result<Vec<MountEntry>, HostError> {
     const TABLE: &str = "/proc/thread-self/mountinfo";
     let table = fs::read(TABLE).map_err(failed("read", TABLE))?;
     parse(&table).map_err(failed("read", TABLE))
+}
+
+/// The mount table of a process; `None` if that has ended.
+pub(crate) fn of_process(pid: Pid) -> Result<Option<Vec<MountEntry>>, HostError> {
+    let path = format!("/proc/{}/mountinfo", pid.as_raw_nonzero());
+    let table = match fs::read(&path) {
+        Ok(table) => table,
+        // One that was not waited for is in no namespace any more (`EINVAL`).
+        Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ESRCH | libc::EINVAL)) => {
+            return Ok(None);
+        }
+        Err(error) => return Err(failed("read", path)(error)),
+    };
+    parse(&table).map(Some).map_err(failed("read", path))
 }
 
 /// The mount that a path is on. The last component is followed if it is a symbolic link.

@@ -141,6 +141,17 @@ pub(crate) fn is_user_namespace(fd: BorrowedFd<'_>) -> bool {
     unsafe { libc::ioctl(fd.as_raw_fd(), libc::NS_GET_NSTYPE) == libc::CLONE_NEWUSER }
 }
 
+/// The user namespace that owns a namespace (`ioctl_nsfs(2)`, `NS_GET_USERNS`).
+pub(crate) fn owning_user_namespace(namespace: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    // SAFETY: the request takes no argument.
+    let fd = unsafe { libc::ioctl(namespace.as_raw_fd(), libc::NS_GET_USERNS) };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the call did not fail, so it gave a new descriptor.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
 /// Asks for what notifications need of seccomp: their sizes, and that the filter may return `SECCOMP_RET_USER_NOTIF`
 /// (`seccomp(2)`). Installs nothing.
 pub(crate) fn seccomp_notify() -> io::Result<()> {

@@ -11,6 +11,7 @@ use std::{
 
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
+    fs::fstat,
     io::Errno,
     process::{Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid},
 };
@@ -63,7 +64,33 @@ impl UserNamespace {
         }
         Ok(Self(file.into()))
     }
+
+    /// Opens the user namespace that owns the namespace of a path such as `/proc/1234/ns/net`: who has no capabilities in the
+    /// owner cannot join what it owns (`setns(2)`).
+    ///
+    /// # Errors
+    /// When the path cannot be opened or names no namespace; when the owner is outside of the caller's user namespace.
+    pub fn owner_of(namespace: &AbsPath) -> Result<Self, HostError> {
+        let ask = "find the owner of namespace";
+        let file = File::open(namespace).map_err(failed(ask, namespace))?;
+        let owner = sys::owning_user_namespace(file.as_fd());
+        let advised = |error: std::io::Error| failed(ask, namespace)(Advised::from_io(&error, owner_advice));
+        Ok(Self(owner.map_err(advised)?))
+    }
+
+    /// Whether the caller is in it.
+    ///
+    /// # Errors
+    /// When `/proc/self/ns/user` cannot be looked at.
+    pub fn is_ours(&self) -> Result<bool, HostError> {
+        let ours = fs::metadata(OURS).map_err(failed("look at", OURS))?;
+        let this = fstat(&self.0).map_err(failed("look at", "a user namespace"))?;
+        Ok((this.st_dev, this.st_ino) == (ours.dev(), ours.ino()))
+    }
 }
+
+/// The user namespace of this process.
+const OURS: &str = "/proc/self/ns/user";
 
 impl AsFd for UserNamespace {
     fn as_fd(&self) -> BorrowedFd<'_> {
@@ -199,6 +226,13 @@ fn clone_advice(errno: Errno) -> &'static str {
     }
 }
 
+fn owner_advice(errno: Errno) -> &'static str {
+    match errno {
+        Errno::PERM => "it belongs to a user namespace that this process is not in and did not make",
+        _ => "give a path such as /proc/1234/ns/net",
+    }
+}
+
 fn map_advice(errno: Errno) -> &'static str {
     match errno {
         Errno::PERM | Errno::ACCESS => "run as root, and map only ids that this user namespace has itself",
@@ -230,6 +264,14 @@ mod tests {
         for path in ["/run/userns/one", "/proc/self/ns/net", "/proc/self/task/1/ns/user", "/proc/0/ns/user"] {
             assert!(mappings_at(&AbsPath::new(path).expect("absolute")).is_err(), "{path}");
         }
+    }
+
+    #[test]
+    fn the_namespaces_of_this_process_belong_to_its_user_namespace_and_a_file_to_none() {
+        let owner = |path| UserNamespace::owner_of(&AbsPath::new(path).expect("absolute"));
+        let network = owner("/proc/self/ns/net").expect("this process stays");
+        assert!(network.is_ours().expect("there is /proc"));
+        assert!(owner("/proc/self/status").is_err() && owner("/proc/self/ns/none").is_err());
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! Every path is resolved as if the root directory were `/`: symbolic links are followed, but neither they, nor `..`, nor what is
 //! swapped meanwhile, lead out of it (`RESOLVE_IN_ROOT` of `openat2(2)`). Links of `/proc` are not followed at all.
 
+mod elsewhere;
 mod entry;
 
 #[cfg(test)]
@@ -30,6 +31,7 @@ use sysbox_core::{AbsPath, HostError, Owner};
 
 use crate::error::failed;
 
+pub use elsewhere::is_root_elsewhere;
 pub use entry::{Entry, LastName, Place, look_up, make, remove_unused};
 
 /// As many symbolic links as the kernel follows in one path (`path_resolution(7)`).

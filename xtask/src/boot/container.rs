@@ -56,7 +56,8 @@ impl Container {
         let (init, uids) = (String::new(), 0..=0);
         let mut container = Self { root, sysbox: sysbox.to_owned(), data_root, run, init, uids };
         (container.init, container.uids) = container.wait_until(|container| {
-            let status = container.ask("status", &[ID])?;
+            // Until it is made there is none to tell of.
+            let Ok(status) = container.ask("status", &[ID]) else { return Ok(None) };
             Ok(status["pid"].as_u64().map(|pid| pid.to_string()).zip(range(&status["uids"])))
         })?;
         Ok(container)
@@ -125,7 +126,9 @@ impl Container {
     /// What is left of it: processes with ids of its own, cgroups, a record.
     fn left(&self) -> Result<Vec<String>, TaskError> {
         let list = self.ask("list", &[])?;
-        let records = list.as_array().into_iter().flatten();
+        let records =
+            list.as_array().ok_or_else(|| failure(format!("`sysbox list` tells no list: {list}")))?;
+        let records = records.iter();
         let records = records.filter(|record| record["id"] == ID).map(|record| format!("a record: {record}"));
         let processes = entries(Path::new("/proc"))
             .filter(|path| fs::metadata(path).is_ok_and(|entry| self.uids.contains(&entry.uid())))
@@ -140,11 +143,13 @@ impl Container {
             .collect())
     }
 
-    /// What the runtime tells of containers; null if it tells nothing.
+    /// What the runtime tells of containers.
     fn ask(&self, verb: &str, arguments: &[&str]) -> Result<Value, TaskError> {
         let mut command = sysbox_command(self.root, &self.sysbox, &self.data_root, verb)?;
         let output = process::output(command.arg("--json").args(arguments))?;
-        Ok(serde_json::from_slice(&output.stdout).unwrap_or_default())
+        process::ended(&command, output.status)?;
+        serde_json::from_slice(&output.stdout)
+            .map_err(|error| failure(format!("`sysbox {verb}` tells no JSON: {error}")))
     }
 }
 

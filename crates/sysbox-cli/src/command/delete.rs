@@ -60,6 +60,9 @@ fn claim(wiring: &Wiring, id: &ContainerId, force: bool) -> anyhow::Result<Found
                 bail!("container {id} is running; end it: {delete}")
             }
             Err(ClaimError::InUse { .. }) if Instant::now() < deadline => was_in_use = true,
+            Err(ClaimError::InUse { .. }) => {
+                bail!("the runtime of container {id} is not done with it; see with ps what it waits for")
+            }
             Ok(None) if was_in_use => return Ok(Found::CleanedUp),
             outcome => return Ok(outcome?.map_or(Found::Nothing, Found::Claimed)),
         }
@@ -132,7 +135,11 @@ fn forget(wiring: &Wiring, id: &ContainerId, force: bool) -> anyhow::Result<()> 
 /// Ends the container of a runtime that is alive, or the runtime before it has one.
 fn end(record: &Record) -> anyhow::Result<()> {
     match record.init.filter(|init| init.is_alive()) {
-        Some(init) => send(init, Signal::KILL).context("cannot end the container"),
+        Some(init) => {
+            send(init, Signal::KILL).context("cannot end the container")?;
+            // A frozen one does not end by that alone, and others in it may freeze it again as long as they live.
+            record.cgroups()?.0.kill()
+        }
         None if record.runtime.is_alive() && record.init.is_none() => {
             send(record.runtime, Signal::TERM).context("cannot end the container's runtime")
         }

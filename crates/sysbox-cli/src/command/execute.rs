@@ -144,8 +144,10 @@ fn begin(job: &Job<'_>, claim: &Claim) -> anyhow::Result<Record> {
     claim.save(&record)?;
     cgroup.claim()?;
     record.cgroups_claimed = true;
-    claim.save(&record)?;
-    Ok(record)
+    match claim.save(&record) {
+        Ok(()) => Ok(record),
+        Err(error) => Err(give_up(error.into(), || cgroup.remove_empty(&record.cgroups()?.1))),
+    }
 }
 
 fn register(sysbox: &mut Sysbox, bundle: &Bundle) -> anyhow::Result<()> {
@@ -191,6 +193,7 @@ fn live(
     let seccomp_listener = seccomp.as_ref().map(SeccompListener::path);
     let ground = Ground { bundle, policy, claim, wiring, mounts, special_directories, seccomp_listener };
     let prepared = prepare(sysbox, ground, record, signals, timings)?;
+    seccomp.as_ref().map_or(Ok(()), |seccomp| seccomp.check(&prepared.spec))?;
     let wants_terminal =
         prepared.spec.process().as_ref().and_then(|process| process.terminal()).unwrap_or(false);
     let console = wants_terminal.then(|| Console::listen(mounts.path("console.sock")?)).transpose()?;

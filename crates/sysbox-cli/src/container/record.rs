@@ -11,8 +11,9 @@ const VERSION: u32 = 1;
 
 /// What whoever comes next needs to undo everything that was done for a container.
 ///
-/// It is written once before the first change and again when the init process is there. How far things came is not in it:
-/// cleaning up looks at what is there (cgroup, tree record, the manager's answer), so no step can be missed.
+/// It is written before the first change, and again before whatever cannot be told from what is there: that a cgroup is the container's,
+/// that the manager may have a clone, which mount points were made. Else how far things came is not in it: cleaning up looks at what is
+/// there (cgroup, tree record, the manager's answer), so no step can be missed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Record {

@@ -14,16 +14,20 @@ use anyhow::{Context, bail};
 use oci_spec::runtime::Spec;
 use rustix::{
     io::Errno,
-    process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal},
+    process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open},
 };
 use sysbox::{ContainerId, syscont::SpecError};
 
+use super::signals::wait_readable;
 use walk::Open;
 
 const ROOT: &str = "/sys/fs/cgroup";
 
 /// How long processes get to end after SIGKILL. One that takes longer sleeps in the kernel and would for ever.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long it is waited for one of them before it is looked what is left.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// A cgroup by its path from the root of each hierarchy: never the root itself, and nothing that leads out of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -110,7 +114,7 @@ impl Cgroup {
         made.with_context(|| format!("cannot make cgroup {}", dir.display()))
     }
 
-    /// Ends every process in it and waits until they are gone.
+    /// Ends every process in it, frozen ones too, and waits until they are gone.
     pub(crate) fn kill(&self) -> anyhow::Result<()> {
         let deadline = Instant::now() + PATIENCE;
         self.kill_at_once()?;
@@ -125,9 +129,14 @@ impl Cgroup {
                     self.path
                 );
             }
+            for pid in &pids {
+                end(*pid)?;
+            }
+            // Only now: one that would freeze the others again ends itself.
             self.thaw()?;
-            for pid in pids {
-                end(pid, deadline)?;
+            // The first is the one that all others end with, if there is such a one.
+            if let Some(first) = pids.first() {
+                wait_for_end(*first, deadline.min(Instant::now() + LOOK_AGAIN))?;
             }
         }
     }
@@ -148,13 +157,28 @@ impl Cgroup {
         for dir in self.dirs()? {
             self.remove_dir(&dir)?;
         }
+        self.remove_above(topmost)
+    }
+
+    /// Removes it where nothing is in it, and those above it as [`Self::remove`] does.
+    pub(crate) fn remove_empty(&self, topmost: &Self) -> anyhow::Result<()> {
+        self.remove_where_empty()?;
+        self.remove_above(topmost)
+    }
+
+    fn remove_above(&self, topmost: &Self) -> anyhow::Result<()> {
         let mut path = self.path.as_str();
         while let Some((above, _)) = path.rsplit_once('/').filter(|_| path != topmost.path) {
             path = above;
-            for dir in (Self { path: path.to_owned() }).dirs()? {
-                if let Err(error) = fs::remove_dir(&dir) {
-                    tracing::debug!(dir = %dir.display(), %error, "another cgroup needs it");
-                }
+            (Self { path: path.to_owned() }).remove_where_empty()?;
+        }
+        Ok(())
+    }
+
+    fn remove_where_empty(&self) -> anyhow::Result<()> {
+        for dir in self.dirs()? {
+            if let Err(error) = fs::remove_dir(&dir) {
+                tracing::debug!(dir = %dir.display(), %error, "another container needs it");
             }
         }
         Ok(())
@@ -175,16 +199,6 @@ impl Cgroup {
                 }
             }
         }
-    }
-
-    /// Removes it where nothing is in it.
-    pub(crate) fn remove_empty(&self) -> anyhow::Result<()> {
-        for dir in self.dirs()? {
-            if let Err(error) = fs::remove_dir(&dir) {
-                tracing::debug!(dir = %dir.display(), %error, "it is another container's");
-            }
-        }
-        Ok(())
     }
 
     fn pids(&self) -> anyhow::Result<BTreeSet<i32>> {
@@ -247,20 +261,23 @@ pub(super) fn hierarchies() -> io::Result<Vec<PathBuf>> {
     Ok(roots)
 }
 
-/// Ends a process and waits until it has, or until the deadline.
-fn end(pid: i32, deadline: Instant) -> anyhow::Result<()> {
+/// Sends a process the signal that ends it.
+fn end(pid: i32) -> anyhow::Result<()> {
     let Some(pid) = Pid::from_raw(pid) else { return Ok(()) };
-    let pidfd = match pidfd_open(pid, PidfdFlags::empty()) {
-        Ok(pidfd) => pidfd,
-        Err(Errno::SRCH) => return Ok(()),
-        Err(e) => return Err(e).with_context(|| format!("cannot open process {pid:?}")),
-    };
-    match pidfd_send_signal(&pidfd, Signal::KILL) {
-        Ok(()) | Err(Errno::SRCH) => {}
-        Err(e) => return Err(e).with_context(|| format!("cannot end process {pid:?}")),
+    match kill_process(pid, Signal::KILL) {
+        Ok(()) | Err(Errno::SRCH) => Ok(()),
+        Err(e) => Err(e).with_context(|| format!("cannot end process {pid:?}")),
     }
-    super::signals::wait_readable(&pidfd, deadline)?;
-    Ok(())
+}
+
+/// Waits until a process has ended, or until the deadline.
+fn wait_for_end(pid: i32, deadline: Instant) -> anyhow::Result<()> {
+    let Some(pid) = Pid::from_raw(pid) else { return Ok(()) };
+    match pidfd_open(pid, PidfdFlags::empty()) {
+        Ok(pidfd) => wait_readable(&pidfd, deadline).map(drop).map_err(Into::into),
+        Err(Errno::SRCH) => Ok(()),
+        Err(e) => Err(e).with_context(|| format!("cannot open process {pid:?}")),
+    }
 }
 
 #[cfg(test)]

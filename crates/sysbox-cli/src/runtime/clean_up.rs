@@ -38,7 +38,7 @@ pub(crate) fn clean_up(
         if record.cgroups_claimed {
             return cgroup.remove(&topmost);
         }
-        cgroup.remove_empty()
+        cgroup.remove_empty(&topmost)
     });
     step("delete the container", &mut || {
         delete(&claim);

@@ -48,7 +48,7 @@ pub(super) fn chown(
 ) -> anyhow::Result<bool> {
     match wait(sysbox.mgr.chown_cloned_rootfs(offsets(ids)?)) {
         Ok(()) => Ok(true),
-        Err(error) if is_refusal(&error) && chown::record(rootfs)?.is_none() => {
+        Err(error) if error.is_refusal() && chown::record(rootfs)?.is_none() => {
             tell_refusal(&error);
             is_none(claim, record)?;
             Ok(false)
@@ -63,17 +63,6 @@ fn offsets(ids: TreeIds) -> anyhow::Result<IdOffsets> {
     Ok(IdOffsets { uid: offset(ids.uids.first())?, gid: offset(ids.gids.first())? })
 }
 
-/// Whether the manager answered, and that it cannot. Without an answer it is not known what it has done.
-fn is_refusal(error: &SessionError) -> bool {
-    let unanswered = |kind| {
-        matches!(
-            kind,
-            ErrorKind::Unavailable | ErrorKind::DeadlineExceeded | ErrorKind::Cancelled | ErrorKind::NotFound
-        )
-    };
-    error.port_error().is_some_and(|port| !unanswered(port.kind))
-}
-
 /// Tells what the manager cannot do and the container does without.
 pub(super) fn tell_refusal(error: &SessionError) {
     let kind = error.port_error().map(|port| port.kind);
@@ -82,28 +71,5 @@ pub(super) fn tell_refusal(error: &SessionError) {
         tracing::debug!(error, "the container does without");
     } else {
         tracing::info!(error, "the container does without");
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use sysbox::{Operation, PortError};
-
-    #[test]
-    fn only_an_answer_is_a_refusal() {
-        let error = |kind| SessionError::Call {
-            operation: Operation::CloneRootfs,
-            container: "c1".parse().expect("valid"),
-            source: PortError::new(Operation::CloneRootfs, kind, "told"),
-        };
-        for kind in
-            [ErrorKind::Unimplemented, ErrorKind::FailedPrecondition, ErrorKind::Unknown, ErrorKind::Internal]
-        {
-            assert!(is_refusal(&error(kind)), "{kind:?}");
-        }
-        for kind in [ErrorKind::Unavailable, ErrorKind::DeadlineExceeded, ErrorKind::NotFound] {
-            assert!(!is_refusal(&error(kind)), "{kind:?}");
-        }
     }
 }

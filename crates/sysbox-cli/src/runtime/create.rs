@@ -1,11 +1,22 @@
 //! Creates the container's processes, with youki's libcontainer.
 
-use std::{fs, os::unix::fs::PermissionsExt};
+use std::{
+    fs, io,
+    os::{
+        fd::{AsFd, BorrowedFd},
+        unix::fs::PermissionsExt,
+    },
+};
 
 use anyhow::{Context, anyhow};
 use libcontainer::{
     container::{Container, builder::ContainerBuilder},
     syscall::syscall::SyscallType,
+};
+use oci_spec::runtime::Process;
+use rustix::{
+    fs::{Gid, Uid, fchown, fstatfs},
+    io::Errno,
 };
 
 use super::{
@@ -13,6 +24,9 @@ use super::{
     delegate::{delegate, within},
 };
 use crate::container::{Claim, ProcessId};
+
+/// The file system of pipes without a name (`statfs(2)`).
+const PIPEFS_MAGIC: i64 = 0x5049_5045;
 
 /// A container whose init process waits to be started.
 pub(crate) struct Created {
@@ -40,6 +54,9 @@ pub(crate) fn create(
     let config = bundle.join("config.json");
     fs::write(&config, serde_json::to_vec(&prepared.spec)?)
         .with_context(|| format!("cannot write {}", config.display()))?;
+    if console.is_none() {
+        give_pipes(prepared);
+    }
     let cgroup = Cgroup::of(&claim.id, &prepared.spec)?;
     let container = within(&cgroup, || {
         ContainerBuilder::new(claim.id.to_string(), SyscallType::default())
@@ -54,6 +71,26 @@ pub(crate) fn create(
         anyhow!("the init process of container {} has ended before it was started", claim.id)
     })?;
     Ok(Created { container, init })
+}
+
+/// Makes the container's user the owner of the pipes that its program gets from us: who opens `/dev/stdout` inside needs the
+/// permission of the pipe, which belongs to who made it. What has a name on the host is left alone.
+fn give_pipes(prepared: &Prepared) {
+    let Some(user) = prepared.spec.process().as_ref().map(Process::user) else { return };
+    let (uids, gids) = (prepared.ids.uids, prepared.ids.gids);
+    if user.uid() >= uids.count() || user.gid() >= gids.count() {
+        return;
+    }
+    let owner = (Uid::from_raw(uids.first() + user.uid()), Gid::from_raw(gids.first() + user.gid()));
+    let give = |fd: BorrowedFd<'_>| match fstatfs(fd)?.f_type {
+        PIPEFS_MAGIC => fchown(fd, Some(owner.0), Some(owner.1)),
+        _ => Ok::<_, Errno>(()),
+    };
+    for given in [give(io::stdin().as_fd()), give(io::stdout().as_fd()), give(io::stderr().as_fd())] {
+        if let Err(error) = given {
+            tracing::warn!(%error, "the program may not open /dev/stdin, /dev/stdout or /dev/stderr");
+        }
+    }
 }
 
 impl Created {

@@ -53,6 +53,9 @@ pub(super) fn delegate(cgroup: &Cgroup, ids: TreeIds, spec: &Spec) -> anyhow::Re
     let resources = spec.linux().as_ref().and_then(|linux| linux.resources().as_ref());
     for hierarchy in hierarchies()?.iter().filter(|hierarchy| !is_limited_alone(hierarchy, resources)) {
         let dir = cgroup.dir_in(hierarchy);
+        if !holds_below(&dir) {
+            continue;
+        }
         give(&dir, ids.root())?;
         FILES.iter().try_for_each(|file| give(&dir.join(file), ids.root()))?;
     }
@@ -77,6 +80,12 @@ fn is_limited_alone(hierarchy: &Path, resources: Option<&LinuxResources>) -> boo
         resources.block_io().as_ref().is_some_and(throttles) && is_of(&["blkio"])
             || resources.network().is_some() && is_of(&["net_cls", "net_prio"])
     })
+}
+
+/// Whether what is used below a cgroup counts for it too. Of v1's memory that is for its root to say, and the default until Linux 5.11
+/// is that it does not (cgroup-v1/memory.rst, "Hierarchy support").
+fn holds_below(dir: &Path) -> bool {
+    fs::read_to_string(dir.join("memory.use_hierarchy")).map_or(true, |text| text.trim() != "0")
 }
 
 fn throttles(limits: &LinuxBlockIo) -> bool {
@@ -189,6 +198,16 @@ mod tests {
         assert!(is_kept("/c/net_cls,net_prio", network) && !is_kept("/c/blkio", network));
         assert!(!is_kept("/c/blkio", r#"{"blockIO":{"weight":10,"throttleReadBpsDevice":[]}}"#));
         assert!(!is_limited_alone(Path::new("/c/blkio"), None));
+    }
+
+    #[test]
+    fn memory_that_is_not_counted_for_those_above_is_not_given_to_the_container() {
+        let dir = tempfile::tempdir().expect("a directory");
+        assert!(holds_below(dir.path()), "v2, or another hierarchy");
+        for (text, holds) in [("0\n", false), ("1\n", true)] {
+            fs::write(dir.path().join("memory.use_hierarchy"), text).expect("written");
+            assert_eq!(holds_below(dir.path()), holds, "{text}");
+        }
     }
 
     #[test]

@@ -2,21 +2,21 @@
 
 use anyhow::{Context, bail};
 use sysbox::{
-    AbsPath, Converted, ErrorKind, FsEntry, FsEntryKind, SessionError, Sysbox,
-    blocking::wait,
-    linux::within::{self, LastName},
+    AbsPath, Converted, ErrorKind, FsEntry, FsEntryKind, SessionError, Sysbox, blocking::wait,
+    linux::within::LastName,
 };
 
 use super::{
     Ground, clone,
-    mount_points::{Tree, put_down, roots_owner},
+    mount_points::{Tree, is_read_only, put_down, roots_owner},
 };
 use crate::container::{Made, Record};
 
 /// The permissions of directories above an entry.
 const ABOVE: u32 = 0o755;
 
-/// Makes the entries that the manager wants in the rootfs, or its clone, as far as they are not there.
+/// Makes the entries that the manager wants in the rootfs, or its clone, as far as they are not there. Containers run without them,
+/// so on a read-only file system none is made.
 pub(super) fn make(
     sysbox: &Sysbox,
     ground: Ground<'_>,
@@ -25,9 +25,14 @@ pub(super) fn make(
     tree: &Tree,
 ) -> anyhow::Result<()> {
     let owner = roots_owner(converted);
+    let is_read_only = is_read_only(&ground.wiring.host, &tree.name)?;
     for entry in entries(sysbox, tree)? {
         // One by one, since one may be a link that leads to the next.
         let missing = missing(&entry, tree).with_context(|| format!("the manager wants {}", entry.path))?;
+        if is_read_only && !missing.is_empty() {
+            tracing::info!(path = %entry.path, rootfs = %tree.name, "is not made: the file system is read-only");
+            continue;
+        }
         put_down(missing.clone(), ground.claim, record)?;
         let modes = (1..missing.len()).map(|_| ABOVE).chain([entry.mode & 0o7777]);
         for (made, mode) in missing.iter().zip(modes) {
@@ -51,7 +56,7 @@ fn entries(sysbox: &Sysbox, tree: &Tree) -> Result<Vec<FsEntry>, SessionError> {
 /// What must be made for an entry, from the top, itself the last; nothing if it is there.
 fn missing(entry: &FsEntry, tree: &Tree) -> anyhow::Result<Vec<Made>> {
     let last = if entry.kind == FsEntryKind::Softlink { LastName::Itself } else { LastName::Followed };
-    let place = within::look_up(&tree.path, &entry.path, last)?;
+    let place = tree.look_up(&entry.path, last)?;
     let text = |path: &AbsPath| path.as_path().to_str().map(str::to_owned);
     let paths: Option<Vec<String>> = place.missing.iter().map(text).collect();
     let mut paths = paths.context("its path in the rootfs is no text")?;

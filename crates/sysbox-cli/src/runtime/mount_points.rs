@@ -2,7 +2,9 @@
 //! ended, as far as nothing came to be in it.
 //!
 //! It is made here and not left to libcontainer, so that all of it is on record before any of it is there. What others that are
-//! alive in the rootfs have made is put on record too: whoever is the last one removes it.
+//! alive in the rootfs have made is put on record too, for whoever is the last one to remove it. So a container that has the rootfs
+//! alone leaves nothing. Of several that start and end at once, each may take another for the last one: empty places may stay. They
+//! stay too where the last one knows nothing of them, since they were made by containers of another data root.
 
 use std::{
     collections::HashSet,
@@ -17,7 +19,7 @@ use rustix::{
     mount::{OpenTreeFlags, open_tree},
 };
 use sysbox::{
-    AbsPath, Converted, HostPort, Owner, ShiftType,
+    AbsPath, Converted, HostError, HostPort, Owner, ShiftType,
     linux::{
         LinuxHost,
         within::{self, Entry, LastName, Place},
@@ -67,9 +69,24 @@ impl Tree {
     /// Makes what is on record, unless something is there already.
     pub(super) fn make(&self, made: &Made, owner: Owner, mode: u32) -> anyhow::Result<()> {
         let path = AbsPath::new(made.path())?;
-        within::make(&self.path, &path, entry(made), owner, mode)
-            .with_context(|| format!("cannot make {path} in rootfs {}", self.name))?;
+        within::make(&self.path, &path, entry(made), owner, mode).map_err(|error| self.named(error))?;
         Ok(())
+    }
+
+    /// Where a path leads in it.
+    pub(super) fn look_up(&self, path: &AbsPath, last: LastName) -> Result<Place, HostError> {
+        within::look_up(&self.path, path, last).map_err(|error| self.named(error))
+    }
+
+    fn remove_unused(&self, made: &Made) -> anyhow::Result<bool> {
+        let path = AbsPath::new(made.path())?;
+        Ok(within::remove_unused(&self.path, &path, entry(made)).map_err(|error| self.named(error))?)
+    }
+
+    /// The error with the name that a user knows.
+    fn named(&self, mut error: HostError) -> HostError {
+        error.subject = error.subject.replace(&self.path.to_string(), &self.name.to_string());
+        error
     }
 }
 
@@ -109,13 +126,14 @@ pub(super) fn make(
     let Ground { bundle, claim, wiring, .. } = ground;
     let of_spec: HashSet<PathBuf> = destinations(bundle.spec.mounts()).collect();
     let is_read_only = is_read_only(&wiring.host, &tree.name)?;
-    let missing = loop {
+    let Survey { missing, led, .. } = loop {
         let mounts = converted.spec.mounts_mut().get_or_insert_default();
-        let (missing, refused) = survey(mounts, tree, is_read_only);
+        let survey = survey(mounts, tree, is_read_only);
+        let refused = &survey.refused;
         if refused.is_empty() {
-            break missing;
+            break survey;
         }
-        for Refused { destination, reason } in &refused {
+        for Refused { destination, reason } in refused {
             let is_needed = NEEDED.iter().any(|needed| destination.starts_with(needed));
             if is_needed || of_spec.contains(destination) {
                 bail!(
@@ -130,6 +148,7 @@ pub(super) fn make(
         mounts.retain(|mount| !refused.iter().any(|refused| refused.destination == *mount.destination()));
     };
     let owner = roots_owner(converted);
+    led.into_iter().for_each(|(number, place)| lead(converted, number, place));
     put_down(missing.clone(), claim, record)?;
     missing.iter().try_for_each(|made| tree.make(made, owner, mode(made)))
 }
@@ -144,40 +163,79 @@ struct Refused {
     reason: String,
 }
 
-/// What the tree lacks for these mounts, from the top, and which of them cannot be.
-fn survey(mounts: &[Mount], tree: &Tree, is_read_only: bool) -> (Vec<Made>, Vec<Refused>) {
-    let all: HashSet<&Path> = mounts.iter().map(|mount| mount.destination().as_path()).collect();
-    let (mut found, mut refused) = (Vec::new(), Vec::new());
-    for mount in mounts.iter().filter(|mount| !is_below(mount.destination(), &all)) {
-        match look_at(mount, tree, is_read_only) {
-            Ok(place) => found.push((mount, place)),
-            Err(reason) => refused.push(Refused { destination: mount.destination().clone(), reason }),
-        }
-    }
-    // Links of the rootfs may lead below another mount, too.
-    let places: HashSet<&Path> = found.iter().map(|(_, place)| place.path.as_path()).collect();
-    let lacking = found.iter().filter(|(_, place)| !is_below(place.path.as_path(), &places));
-    (lacking.flat_map(|(mount, place)| missing(mount, place)).collect(), refused)
+/// What mounts find in the tree.
+#[derive(Default)]
+struct Survey {
+    /// What it lacks for them, from the top.
+    missing: Vec<Made>,
+    refused: Vec<Refused>,
+    /// The numbers of those that links lead elsewhere, and where.
+    led: Vec<(usize, AbsPath)>,
 }
 
-fn is_below(path: &Path, others: &HashSet<&Path>) -> bool {
+/// Looks for the places of mounts, which are mounted in this order.
+fn survey(mounts: &[Mount], tree: &Tree, is_read_only: bool) -> Survey {
+    let mut survey = Survey::default();
+    // What is below one that is mounted before it is not in the tree, and links of the tree may lead there too.
+    let (mut destinations, mut places) = (HashSet::new(), HashSet::new());
+    for (number, mount) in mounts.iter().enumerate() {
+        let destination = mount.destination();
+        if !is_below(destination, &destinations) {
+            let found = look_up(mount, tree).and_then(|place| {
+                let is_hidden = is_below(place.path.as_path(), &places);
+                if is_hidden { Ok((place, Vec::new())) } else { lacking(mount, place, is_read_only) }
+            });
+            match found {
+                Ok((place, lacking)) => {
+                    survey.missing.extend(lacking);
+                    places.insert(place.path.as_path().to_owned());
+                    if place.path.as_path() != destination {
+                        survey.led.push((number, place.path));
+                    }
+                }
+                Err(reason) => survey.refused.push(Refused { destination: destination.clone(), reason }),
+            }
+        }
+        destinations.insert(destination.clone());
+    }
+    survey
+}
+
+fn is_below(path: &Path, others: &HashSet<PathBuf>) -> bool {
     path.ancestors().skip(1).any(|above| others.contains(above))
 }
 
 /// Where a mount goes in the tree.
-fn look_at(mount: &Mount, tree: &Tree, is_read_only: bool) -> Result<Place, String> {
+fn look_up(mount: &Mount, tree: &Tree) -> Result<Place, String> {
     let destination = AbsPath::new(mount.destination()).map_err(|error| error.to_string())?;
-    let place = within::look_up(&tree.path, &destination, LastName::Followed)
-        .map_err(|error| error.source.to_string())?;
+    tree.look_up(&destination, LastName::Followed).map_err(|error| error.source.to_string())
+}
+
+/// What the place of a mount lacks.
+fn lacking(mount: &Mount, place: Place, is_read_only: bool) -> Result<(Place, Vec<Made>), String> {
     match (place.missing.is_empty(), is_read_only) {
-        (true, _) if place.is_directory == is_of_directory(mount) => Ok(place),
+        (true, _) if place.is_directory == is_of_directory(mount) => Ok((place, Vec::new())),
         (true, _) if place.is_directory => {
             Err("a directory is there, and no file can be mounted on it".to_owned())
         }
         (true, _) => Err("something is there that is no directory".to_owned()),
         (false, true) => Err("it is not there, and cannot be made: the file system is read-only".to_owned()),
-        (false, false) => Ok(place),
+        (false, false) => {
+            let missing = missing(mount, &place);
+            Ok((place, missing))
+        }
     }
+}
+
+/// Mounts something where links lead it: libcontainer makes no file by way of a link, as none is below what it has just mounted.
+fn lead(converted: &mut Converted, number: usize, place: AbsPath) {
+    let Some(mount) = converted.spec.mounts_mut().iter_mut().flatten().nth(number) else { return };
+    tracing::debug!(destination = %mount.destination().display(), %place, "is where links lead");
+    // What is said of its destination is meant for it still.
+    if converted.skip_uid_shift.iter().any(|path| mount.destination().starts_with(path)) {
+        converted.skip_uid_shift.push(place.clone());
+    }
+    mount.set_destination(place.into());
 }
 
 /// Whether a directory is mounted; else it is a file.
@@ -201,12 +259,12 @@ fn destinations(mounts: &Option<Vec<Mount>>) -> impl Iterator<Item = PathBuf> {
     mounts.iter().flatten().map(|mount| mount.destination().clone())
 }
 
-fn is_read_only(host: &LinuxHost, tree: &AbsPath) -> anyhow::Result<bool> {
+pub(super) fn is_read_only(host: &LinuxHost, tree: &AbsPath) -> anyhow::Result<bool> {
     Ok(host.file_system(tree)?.read_only)
 }
 
 /// Removes from the rootfs of a container that has ended what was made there and is empty still, unless others are in the rootfs: they
-/// may have mounts there. What cannot be removed is told of, and keeps nothing else from being cleaned up.
+/// may have mounts there, which would be gone with the directory. What cannot be removed is told of, and keeps nothing else from being cleaned up.
 pub(super) fn remove(record: &Record, containers: &Containers) {
     if record.made().is_empty() {
         return;
@@ -231,11 +289,15 @@ fn try_remove(record: &Record, containers: &Containers) -> anyhow::Result<()> {
         tracing::debug!(%rootfs, "others are in it: what was made for mounting is left to them");
         return Ok(());
     };
+    // One of another data root whose runtime has died is known by no record and no lock.
+    if within::is_root_elsewhere(&rootfs)? {
+        tracing::debug!(%rootfs, "processes have it as their root: what was made for mounting stays");
+        return Ok(());
+    }
     let tree = Tree::open(&rootfs)?;
     for made in record.made() {
-        let path = AbsPath::new(made.path())?;
-        if !within::remove_unused(&tree.path, &path, entry(made))? {
-            tracing::debug!(%rootfs, %path, "is not as it was made, and stays");
+        if !tree.remove_unused(made)? {
+            tracing::debug!(%rootfs, path = made.path(), "is not as it was made, and stays");
         }
     }
     Ok(())

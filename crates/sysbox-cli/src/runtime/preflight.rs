@@ -5,25 +5,35 @@
 use std::{fs, path::Path};
 
 use anyhow::Context;
-use oci_spec::runtime::{PosixRlimit, PosixRlimitType, Process, Spec};
+use oci_spec::runtime::{
+    Linux, LinuxDevice, LinuxDeviceType, LinuxNamespace, LinuxNamespaceType, PosixRlimit, PosixRlimitType,
+    Process, Spec,
+};
 use rustix::{
-    fs::{Mode, OFlags, ResolveFlags, openat2},
+    fs::{FileType, Mode, OFlags, ResolveFlags, major, minor, openat2, stat},
     io::Errno,
     process::{Resource, Rlimit, getrlimit, setrlimit},
 };
 use sysbox::{
     AbsPath, HostPort,
+    linux::UserNamespace,
     syscont::{self, SpecError},
 };
 
+use super::quirks;
+
 const OOM_SCORE: &str = "/proc/self/oom_score_adj";
 
-/// Checks the process of a spec against this process and the rootfs, and a user namespace that it joins.
+/// Checks the process of a spec against this process and the rootfs, the namespaces that it joins, and its devices.
 pub(crate) fn check(spec: &Spec, rootfs: &AbsPath, host: &dyn HostPort) -> anyhow::Result<()> {
     if let Some(userns) = syscont::userns(spec)? {
         let (uids, gids) = host.id_mappings(&userns)?;
         syscont::joined_ids(spec, &uids, &gids)
             .with_context(|| format!("user namespace {userns} cannot be joined"))?;
+    }
+    if let Some(linux) = spec.linux() {
+        linux.namespaces().iter().flatten().try_for_each(|namespace| joined(namespace, host))?;
+        devices(linux)?;
     }
     let Some(process) = spec.process() else { return Ok(()) };
     program(process)?;
@@ -35,6 +45,86 @@ pub(crate) fn check(spec: &Spec, rootfs: &AbsPath, host: &dyn HostPort) -> anyho
         try_oom_score(if score == -1000 { syscont::LEAST_OOM_SCORE } else { score })?;
     }
     Ok(working_directory(spec, process.cwd(), rootfs)?)
+}
+
+/// A container's first process is in the container's user namespace when it joins others, where it can join none of the host's
+/// (`setns(2)`).
+fn joined(namespace: &LinuxNamespace, host: &dyn HostPort) -> anyhow::Result<()> {
+    let kind = match namespace.typ() {
+        LinuxNamespaceType::User => return Ok(()),
+        LinuxNamespaceType::Mount => "mount".to_owned(),
+        LinuxNamespaceType::Network => "network".to_owned(),
+        kind => kind.to_string(),
+    };
+    // Engines write an empty path for "a new one".
+    let Some(path) = namespace.path().as_ref().filter(|path| !path.as_os_str().is_empty()) else {
+        return Ok(());
+    };
+    let refused = |rule: &str| {
+        SpecError::new(format!("linux.namespaces[{kind}].path"), path.display().to_string(), rule)
+    };
+    let owner = || {
+        let path = AbsPath::new(path)?;
+        // Before it is opened: who opens a fifo waits.
+        host.namespace(&path)?;
+        anyhow::Ok(UserNamespace::owner_of(&path)?.is_ours()?)
+    };
+    if owner().with_context(|| refused("it must be a namespace that a container can join"))? {
+        let rule = "it belongs to the host's user namespace, and a system container, which has its own, cannot join it: \
+                    leave the path out, or join a namespace of a system container, and its user namespace too, \
+                    as /proc/PID/ns/user";
+        return Err(refused(rule).into());
+    }
+    Ok(())
+}
+
+/// No user namespace may make device nodes (`user_namespaces(7)`): the host's are bound where the container wants them.
+fn devices(linux: &Linux) -> Result<(), SpecError> {
+    let devices = linux.devices().iter().flatten();
+    devices.filter(|device| device.path() != Path::new(quirks::PTMX)).try_for_each(device)
+}
+
+fn device(device: &LinuxDevice) -> Result<(), SpecError> {
+    let path = device.path();
+    let refused =
+        |found: String, rule: &str| SpecError::new(format!("linux.devices[{}]", path.display()), found, rule);
+    if !path.starts_with("/dev") {
+        return Err(refused(format!("at {}", path.display()), "a device must be below /dev"));
+    }
+    let (wanted, rule) = (
+        Node::of(device),
+        "a system container gets its devices from the host, which must have the same one at this path",
+    );
+    match stat(path) {
+        Ok(found) if Node::at(&found) == wanted => Ok(()),
+        Ok(_) => Err(refused("another one than the host's".to_owned(), rule)),
+        Err(errno) => Err(refused(format!("none of the host's: {errno}"), rule)),
+    }
+}
+
+/// What a device node stands for.
+#[derive(PartialEq, Eq)]
+struct Node {
+    kind: FileType,
+    /// Of a device, and 0 of a fifo.
+    numbers: (i64, i64),
+}
+
+impl Node {
+    fn of(device: &LinuxDevice) -> Self {
+        let numbers = (device.major(), device.minor());
+        match device.typ() {
+            LinuxDeviceType::B => Self { kind: FileType::BlockDevice, numbers },
+            LinuxDeviceType::C | LinuxDeviceType::U => Self { kind: FileType::CharacterDevice, numbers },
+            LinuxDeviceType::P => Self { kind: FileType::Fifo, numbers: (0, 0) },
+            LinuxDeviceType::A => Self { kind: FileType::Unknown, numbers },
+        }
+    }
+
+    fn at(found: &rustix::fs::Stat) -> Self {
+        let numbers = (major(found.st_rdev).into(), minor(found.st_rdev).into());
+        Self { kind: FileType::from_raw_mode(found.st_mode), numbers }
+    }
 }
 
 fn program(process: &Process) -> Result<(), SpecError> {
@@ -151,6 +241,49 @@ mod tests {
         assert_eq!(refusal(r#""cwd":"home","args":["sh"]"#, "").as_deref(), Some("process.cwd"));
         let mounted = r#"{"destination":"/nowhere","type":"tmpfs","source":"tmpfs"}"#;
         assert_eq!(refusal(r#""cwd":"/nowhere/below","args":["sh"]"#, mounted).as_deref(), None);
+    }
+
+    /// The field of a spec with this `linux` that is refused.
+    fn refusal_of_linux(linux: &str) -> Option<String> {
+        let json = format!(r#"{{"ociVersion":"1.0.2","linux":{{{linux}}}}}"#);
+        let spec = serde_json::from_str(&json).expect("a spec");
+        check(&spec, &AbsPath::new("/").expect("absolute"), &LinuxHost::default())
+            .err()
+            .map(|e| e.downcast_ref::<SpecError>().expect("a field").field.clone().into_owned())
+    }
+
+    #[test]
+    fn a_namespace_that_no_container_can_join_is_refused_by_its_kind() {
+        let refusal = |kind: &str, path: &str| {
+            refusal_of_linux(&format!(r#""namespaces":[{{"type":"{kind}","path":"{path}"}}]"#))
+        };
+        for (kind, path) in [
+            ("network", "/proc/self/ns/net"),
+            ("ipc", "/proc/self/ns/ipc"),
+            ("mount", "/proc/self/ns/mnt"),
+            ("cgroup", "/proc/self/ns/cgroup"),
+            ("network", "/proc/self/status"),
+            ("uts", "/nowhere"),
+            ("uts", "nowhere"),
+        ] {
+            assert_eq!(refusal(kind, path), Some(format!("linux.namespaces[{kind}].path")), "{path}");
+        }
+        assert_eq!(refusal("network", ""), None);
+    }
+
+    #[test]
+    fn a_device_is_one_that_the_host_has_at_that_path() {
+        let refusal = |path: &str, kind: &str, minor: u32| {
+            let device = format!(r#"{{"path":"{path}","type":"{kind}","major":1,"minor":{minor}}}"#);
+            refusal_of_linux(&format!(r#""devices":[{device}]"#))
+        };
+        assert_eq!(refusal("/dev/null", "c", 3), None);
+        assert_eq!(refusal("/dev/ptmx", "c", 3), None);
+        for (path, kind, minor) in
+            [("/dev/null", "c", 5), ("/dev/null", "b", 3), ("/dev/nowhere", "c", 3), ("/null", "c", 3)]
+        {
+            assert_eq!(refusal(path, kind, minor), Some(format!("linux.devices[{path}]")), "{kind} {minor}");
+        }
     }
 
     #[test]

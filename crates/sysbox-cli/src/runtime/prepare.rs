@@ -14,7 +14,7 @@ use sysbox::{
 };
 
 use super::{
-    Cgroup, PrivateMounts, Signals, binds, clone, fs_state, mount_points,
+    Cgroup, PrivateMounts, Signals, binds, clone, fs_state, mount_points, quirks,
     rootfs::{self, Rootfs},
 };
 use crate::{
@@ -79,10 +79,7 @@ pub(crate) fn prepare(
     if let Some(root) = spec.root_mut() {
         root.set_path(attached.into());
     }
-    // Where it says `false`, libcontainer loads the seccomp filter only when the capabilities that this takes are gone.
-    if let Some(process) = spec.process_mut().as_mut().filter(|it| it.no_new_privileges() == Some(false)) {
-        process.set_no_new_privileges(None);
-    }
+    quirks::adapt(&mut spec);
     Ok(Prepared { spec, ids, shift, _rootfs: taken })
 }
 

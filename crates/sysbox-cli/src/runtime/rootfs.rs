@@ -4,6 +4,8 @@ use std::{
     fs::{self, File},
     io,
     os::unix::fs::MetadataExt,
+    thread,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context, bail};
@@ -15,6 +17,8 @@ use sysbox::{
         chown::{self, ChownError},
         overlay, rootfs as idmapped,
     },
+    session::SpecialDirectories,
+    syscont::mounts::needed_directories,
     tree::{self, TreeIds},
 };
 
@@ -29,6 +33,9 @@ use crate::{
     timings::Timings,
 };
 
+/// How long another process may have a rootfs before it is taken to be another container's.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 /// A rootfs in use: as long as this lives no other container shifts it.
 #[derive(Debug)]
 pub(crate) struct Rootfs {
@@ -37,12 +44,14 @@ pub(crate) struct Rootfs {
 
 /// Takes a rootfs into use for a container, before it is known how its owners are shifted; what an earlier container left of a
 /// shift is undone.
+///
+/// A container has it alone that is to have a volume of something in it: at the end that takes the place of whatever is there then.
 pub(crate) fn take(ground: Ground<'_>, timings: &mut Timings) -> anyhow::Result<Rootfs> {
     let Ground { bundle, claim, wiring, .. } = ground;
     let (rootfs, containers) = (&bundle.rootfs, &wiring.containers);
-    let is_chowned = || Ok::<_, ChownError>(chown::record(rootfs)?.is_some());
-    let exclusively = is_chowned()? || has_upper_layer(&wiring.host, rootfs)?;
-    let Some(lock) = lock(rootfs, exclusively)? else {
+    let is_chowned = || Ok::<_, ChownError>(chown::record_if_any(rootfs)?.is_some());
+    let exclusively = is_chowned()? || has_upper_layer(&wiring.host, rootfs)? || may_have_volumes(ground)?;
+    let Some(lock) = lock_soon(rootfs, exclusively)? else {
         return Err(in_use(bundle, &claim.id, containers));
     };
     if exclusively {
@@ -64,10 +73,25 @@ pub(crate) fn take(ground: Ground<'_>, timings: &mut Timings) -> anyhow::Result<
 pub(crate) fn take_alone(ground: Ground<'_>, taken: &Rootfs) -> anyhow::Result<()> {
     let Ground { bundle, claim, wiring, .. } = ground;
     match flock(&taken.lock, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => require_not_in_use(bundle, &claim.id, &wiring.containers),
+        Ok(()) => {
+            require_not_in_use(bundle, &claim.id, &wiring.containers)?;
+            // The kernel gives the shared lock up before it gives the other one.
+            if chown::record_if_any(&bundle.rootfs)?.is_some() {
+                return Err(in_use(bundle, &claim.id, &wiring.containers));
+            }
+            Ok(())
+        }
         Err(rustix::io::Errno::WOULDBLOCK) => Err(in_use(bundle, &claim.id, &wiring.containers)),
         Err(e) => Err(e).with_context(|| format!("cannot lock rootfs {}", bundle.rootfs)),
     }
+}
+
+/// Whether the manager may be asked for volumes that are copied back into the rootfs.
+fn may_have_volumes(ground: Ground<'_>) -> anyhow::Result<bool> {
+    if ground.special_directories == SpecialDirectories::Left {
+        return Ok(false);
+    }
+    Ok(!needed_directories(&ground.bundle.rootfs, &*ground.wiring.host)?.is_empty())
 }
 
 /// That a rootfs is another container's, by its name where that is known.
@@ -125,7 +149,9 @@ pub(crate) fn take_back(rootfs: &AbsPath, record: &Record, containers: &Containe
         return Ok(());
     }
     let is_chowned = || {
-        Ok::<_, ChownError>(chown::record(rootfs)?.is_some_and(|found| found.container.as_str() == record.id))
+        Ok::<_, ChownError>(
+            chown::record_if_any(rootfs)?.is_some_and(|found| found.container.as_str() == record.id),
+        )
     };
     let lock = lock(rootfs, true)?;
     if is_chowned()? {
@@ -177,6 +203,18 @@ fn user(id: &str, rootfs: (u64, u64), containers: &Containers) -> anyhow::Result
     let uses_it = |other: &Record| other.id != id && other.rootfs_identity == rootfs;
     let mut others = containers.list()?.into_iter().filter(uses_it);
     Ok(others.find(|other| other.status() != Status::Stopped))
+}
+
+/// Locks a rootfs as [`lock`] does. Who cleans up after a container has it for a moment, which is waited for.
+fn lock_soon(rootfs: &AbsPath, exclusively: bool) -> anyhow::Result<Option<File>> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let locked = lock(rootfs, exclusively)?;
+        if locked.is_some() || Instant::now() > deadline {
+            return Ok(locked);
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
 }
 
 /// Locks a rootfs for as long as the file is open; `None` if another process has it locked.

@@ -10,7 +10,7 @@ use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     process::{Pid, WaitOptions, waitpid},
 };
-use signal_hook::consts::signal::SIGWINCH;
+use signal_hook::consts::signal::{SIGKILL, SIGWINCH};
 use sysbox::linux::process::send_signal;
 
 use super::{Cgroup, Signals, signals::is_forwarded, terminal::Terminal};
@@ -29,11 +29,23 @@ pub(crate) fn supervise(
 ) -> anyhow::Result<std::process::ExitCode> {
     let init = Pid::from_raw(init).context("the init process has no pid")?;
     let mut looked = Instant::now();
+    let mut sent = signal_set(SIGKILL);
     loop {
+        // Before signals are passed on, so that those have had time to be taken when it is looked for them.
+        if looked.elapsed() >= LIMIT {
+            // A frozen process neither ends nor takes signals, and one that ends waits for all the others.
+            if is_ending(init) || has_not_taken(init, sent) {
+                cgroup.thaw()?;
+            }
+            looked = Instant::now();
+        }
         for signal in signals.pending() {
             match (signal, &terminal) {
                 (SIGWINCH, Some(terminal)) => terminal.resize()?,
-                (signal, _) if is_forwarded(signal) => send_signal(init, signal)?,
+                (signal, _) if is_forwarded(signal) => {
+                    send_signal(init, signal)?;
+                    sent |= signal_set(signal);
+                }
                 _ => {}
             }
         }
@@ -42,13 +54,6 @@ pub(crate) fn supervise(
                 terminal.drain()?;
             }
             return Ok(code);
-        }
-        if looked.elapsed() >= LIMIT {
-            // It waits for all the others to end, which a frozen one does not do.
-            if is_ending(init) {
-                cgroup.thaw()?;
-            }
-            looked = Instant::now();
         }
         match &mut terminal {
             Some(terminal) => terminal.pass_on(signals.descriptor())?,
@@ -81,6 +86,26 @@ fn says_ending(stat: &str) -> bool {
     !is_zombie && flags & PF_EXITING != 0
 }
 
+/// Whether one of these signals waits for a process that does not block it (`proc_pid_status(5)`).
+fn has_not_taken(process: Pid, signals: u64) -> bool {
+    let status = fs::read_to_string(format!("/proc/{}/status", process.as_raw_nonzero()));
+    status.is_ok_and(|status| waiting(&status) & signals != 0)
+}
+
+/// The signals that wait and are not blocked.
+fn waiting(status: &str) -> u64 {
+    let set = |name| {
+        let set = status.lines().find_map(|line| line.strip_prefix(name));
+        set.and_then(|set| u64::from_str_radix(set.trim(), 16).ok()).unwrap_or_default()
+    };
+    (set("SigPnd:") | set("ShdPnd:")) & !set("SigBlk:")
+}
+
+/// A set of one signal, as the kernel shows it.
+fn signal_set(signal: i32) -> u64 {
+    u32::try_from(signal - 1).ok().and_then(|bit| 1_u64.checked_shl(bit)).unwrap_or_default()
+}
+
 /// How the init process ended, if it has.
 fn exit_code(init: Pid) -> anyhow::Result<Option<std::process::ExitCode>> {
     let ended =
@@ -104,5 +129,17 @@ mod tests {
             !says_ending(&stat("S", 4_194_560)) && !says_ending(&stat("Z", 4_194_564)) && !says_ending("7 (")
         );
         assert!(!is_ending(rustix::process::getpid()));
+    }
+
+    #[test]
+    fn a_signal_waits_for_the_process_or_its_thread_unless_it_is_blocked() {
+        let status = |own: &str, shared: &str, blocked: &str| {
+            format!("Name:\tSigBlk\nSigQ:\t1/2\nSigPnd:\t{own}\nShdPnd:\t{shared}\nSigBlk:\t{blocked}\n")
+        };
+        assert_eq!(signal_set(SIGKILL), 0x100);
+        assert_eq!(signal_set(64), 1 << 63);
+        assert_eq!(waiting(&status("0", "0000000000000100", "0")), signal_set(SIGKILL));
+        assert_eq!(waiting(&status("4000", "2", "4000")), signal_set(2));
+        assert_eq!(waiting("State:\tD\n"), 0);
     }
 }

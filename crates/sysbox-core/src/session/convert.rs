@@ -51,7 +51,8 @@ pub enum SpecialDirectories {
     /// Those have that the rootfs has, and all where the rootfs is on a file system that can have no upper layer of an overlay, as
     /// overlayfs itself. On another one what an inner engine makes is in the rootfs at once, and nothing has to be copied.
     RequestedWhereNeeded,
-    /// They are left as the rootfs has them.
+    /// They are left as the rootfs has them: the manager is not asked for anything, so neither are sources of bind mounts there
+    /// prepared, nor does it give what it gives besides, such as the headers of the kernel.
     Left,
 }
 
@@ -108,7 +109,8 @@ impl Sysbox {
     /// documentation of the crate `sysbox` has an example.
     ///
     /// # Errors
-    /// [`ConvertError`]. Where the spec itself breaks a rule nobody was asked for anything, save of mounts: their rules need answers.
+    /// [`ConvertError`]. Where the spec itself breaks a rule nobody was asked for anything, save of what answers decide: mounts, and
+    /// whether a listener of the profile's own is in the way.
     #[doc(alias = "ConvertSpec")]
     pub async fn convert_spec(
         &mut self,
@@ -141,18 +143,21 @@ impl Sysbox {
         conversion: &'a Conversion,
     ) -> Result<Converting<'a>, ConvertError> {
         let id = self.id().clone();
-        let settings = syscont::check(&spec, host)
-            .map_err(|source| ConvertError::Spec { container: id.clone(), source })?;
+        let refused = |source| ConvertError::Spec { container: id.clone(), source };
+        let settings = syscont::check(&spec, host).map_err(refused)?;
         let config = settings.over(self.mgr.config());
+        ids::check(&spec, &config).map_err(refused)?;
+        if config.syscont_mode {
+            seccomp::check(&spec).map_err(refused)?;
+        }
         let emulated = match self.fs.mountpoint() {
             Some(mountpoint) => Some(mountpoint.clone()),
             None if self.fs.enabled() => Some(self.fs.get_config().await?.clone()),
             None => None,
         };
         let files = |mountpoint: AbsPath| AbsPath::new(mountpoint.as_path().join(id.as_str()));
-        let emulated = emulated.map(files).transpose().map_err(|error| ConvertError::Spec {
-            container: id.clone(),
-            source: SpecError::new("mounts", "below the mount point of sysbox-fs", error.to_string()),
+        let emulated = emulated.map(files).transpose().map_err(|error| {
+            refused(SpecError::new("mounts", "below the mount point of sysbox-fs", error.to_string()))
         })?;
         let (changes, refusals) = (Changes::default(), Vec::new());
         Ok(Converting { id, host, conversion, settings, config, emulated, spec, changes, refusals })

@@ -1,6 +1,6 @@
 //! The errors of the facades.
 
-use crate::{ContainerId, Operation, PortError, syscont::SpecError};
+use crate::{ContainerId, ErrorKind, Operation, PortError, syscont::SpecError};
 
 /// A call of a facade failed.
 #[derive(Debug, thiserror::Error)]
@@ -97,6 +97,20 @@ impl SessionError {
             _ => None,
         }
     }
+
+    /// Whether the backend answered, and that it cannot: then it has done nothing. Without an answer it is not known what it has done.
+    pub fn is_refusal(&self) -> bool {
+        let is_answer = |kind| {
+            !matches!(
+                kind,
+                ErrorKind::Unavailable
+                    | ErrorKind::DeadlineExceeded
+                    | ErrorKind::Cancelled
+                    | ErrorKind::NotFound
+            )
+        };
+        self.port_error().is_some_and(|port| is_answer(port.kind))
+    }
 }
 
 /// Steps of a teardown failed. All were tried all the same.
@@ -114,4 +128,26 @@ pub struct TeardownError {
 
 fn further(errors: &[SessionError]) -> String {
     if errors.is_empty() { String::new() } else { format!(", with {} further failures", errors.len()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_answer_is_a_refusal() {
+        let error = |kind| SessionError::Call {
+            operation: Operation::CloneRootfs,
+            container: "c1".parse().expect("valid"),
+            source: PortError::new(Operation::CloneRootfs, kind, "told"),
+        };
+        for kind in
+            [ErrorKind::Unimplemented, ErrorKind::FailedPrecondition, ErrorKind::Unknown, ErrorKind::Internal]
+        {
+            assert!(error(kind).is_refusal(), "{kind:?}");
+        }
+        for kind in [ErrorKind::Unavailable, ErrorKind::DeadlineExceeded, ErrorKind::NotFound] {
+            assert!(!error(kind).is_refusal(), "{kind:?}");
+        }
+    }
 }

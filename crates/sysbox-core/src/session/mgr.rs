@@ -239,6 +239,11 @@ impl Mgr {
         Ok(path)
     }
 
+    /// Takes the rootfs as it was given again: nobody here sees the clone.
+    pub(super) fn forget_clone(&mut self) {
+        self.rootfs = Rootfs::Given;
+    }
+
     /// Whether the rootfs was cloned.
     #[doc(alias = "IsRootfsCloned")]
     pub const fn is_rootfs_cloned(&self) -> bool {

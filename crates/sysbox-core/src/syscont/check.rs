@@ -1,16 +1,16 @@
 //! What every step needs of a spec: `root`, `linux`, and paths that mean the same from everywhere.
 
-use oci_spec::runtime::{Linux, LinuxNamespaceType, Spec};
+use std::borrow::Cow;
 
-use super::{Settings, SpecError, given_mappings, mounts, require_namespaces, tree_ids};
+use oci_spec::runtime::{Linux, LinuxNamespace, LinuxNamespaceType, Spec};
+
+use super::{Settings, SpecError, given_mappings, mounts, require_namespaces, require_own_namespaces};
 use crate::{AbsPath, HostPort};
 
-/// The network namespaces of the host, as far as this process sees it: its own, and that of the first process.
-const NETWORKS_OF_HOST: [&str; 2] = ["/proc/self/ns/net", "/proc/1/ns/net"];
-
 /// Checks all that can be said of a spec without asking anybody but the host, and gives the settings that its container carries: it has
-/// `root` and `linux`, the namespaces of a system container with a network that is not the host's, places for its mounts, and ids, if it names
-/// any, that a system container can have.
+/// `root` and `linux`, the namespaces of a system container and none of the host's, places for its mounts, and mappings of ids, if it gives
+/// any, that are mappings. Whether a system container can have them is another question, since a manager may mandate others
+/// ([`own_ids`](super::own_ids)).
 ///
 /// # Errors
 /// [`SpecError`] naming the field and the rule.
@@ -18,13 +18,11 @@ pub fn check(spec: &Spec, host: &dyn HostPort) -> Result<Settings, SpecError> {
     let settings = Settings::read(spec.process().as_ref())?;
     rootfs(spec)?;
     linux(spec)?;
-    require_network_of_its_own(spec, host)?;
     require_namespaces(spec)?;
+    require_own_namespaces(spec, host)?;
     mounts::check_destinations(spec)?;
-    let (uids, gids) = given_mappings(spec)?;
-    if !(uids.is_empty() && gids.is_empty()) && userns(spec)?.is_none() {
-        tree_ids(&uids, &gids)?;
-    }
+    userns(spec)?;
+    given_mappings(spec)?;
     Ok(settings)
 }
 
@@ -57,35 +55,6 @@ pub fn netns(spec: &Spec) -> Result<Option<AbsPath>, SpecError> {
     namespace_path(spec, LinuxNamespaceType::Network, "linux.namespaces[network].path")
 }
 
-/// Checks that the network namespace that a spec joins, if it joins one, is not the host's: root inside would administer the
-/// host's network.
-///
-/// # Errors
-/// [`SpecError`] when it is the host's, cannot be looked at, or is no namespace.
-pub fn require_network_of_its_own(spec: &Spec, host: &dyn HostPort) -> Result<(), SpecError> {
-    const FIELD: &str = "linux.namespaces[network].path";
-    let Some(path) = netns(spec)? else { return Ok(()) };
-    let joined = host.namespace(&path).map_err(|e| {
-        SpecError::new(FIELD, format!("{path}, which cannot be joined"), format!("{e}: {}", causes(&e)))
-    })?;
-    let is_of_host = |of_host: &str| {
-        // The first process may be hidden from this one; then its network cannot be told to the container either.
-        AbsPath::new(of_host).is_ok_and(|path| host.namespace(&path).is_ok_and(|id| id == joined))
-    };
-    if NETWORKS_OF_HOST.into_iter().any(is_of_host) {
-        let rule = "that is the host's network, which a system container cannot share: \
-                    leave the path out, or give that of another container";
-        return Err(SpecError::new(FIELD, path.to_string(), rule));
-    }
-    Ok(())
-}
-
-/// The causes of an error, for a message that keeps none.
-fn causes(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
-}
-
 pub(super) fn linux(spec: &Spec) -> Result<&Linux, SpecError> {
     spec.linux().as_ref().ok_or_else(|| {
         SpecError::missing("linux", "a system container is a Linux container: add namespaces there")
@@ -98,13 +67,17 @@ fn namespace_path(
     field: &'static str,
 ) -> Result<Option<AbsPath>, SpecError> {
     let namespaces = spec.linux().as_ref().and_then(|linux| linux.namespaces().as_ref());
-    let path = namespaces
-        .into_iter()
-        .flatten()
-        .find(|namespace| namespace.typ() == kind)
-        .and_then(|namespace| namespace.path().as_ref())
-        // Engines write an empty path for "a new one".
-        .filter(|path| !path.as_os_str().is_empty());
+    let joined = namespaces.into_iter().flatten().find(|namespace| namespace.typ() == kind);
+    joined.map_or(Ok(None), |namespace| joined_path(namespace, field))
+}
+
+/// The path of a namespace that is to be joined; none of one that is to be made.
+pub(super) fn joined_path(
+    namespace: &LinuxNamespace,
+    field: impl Into<Cow<'static, str>>,
+) -> Result<Option<AbsPath>, SpecError> {
+    // Engines write an empty path for "a new one".
+    let path = namespace.path().as_ref().filter(|path| !path.as_os_str().is_empty());
     path.map(|path| AbsPath::new(path).map_err(|e| SpecError::new(field, format!("{path:?}"), e.to_string())))
         .transpose()
 }

@@ -82,8 +82,20 @@ fn single_extent(field: &'static str, mappings: &IdMappings) -> Result<IdRange, 
     Err(SpecError::new(field, shown(), broken))
 }
 
-/// The host's ids of a container that is to join a user namespace with these mappings. Nothing is mapped in a namespace that is there
-/// already, so they are what counts; what the spec says must be the same.
+/// The host's ids that a spec gives a container in a user namespace of its own; none where it gives none or joins one.
+///
+/// # Errors
+/// [`SpecError`] when they are not those of a system container ([`tree_ids`]), or are no mappings.
+pub fn own_ids(spec: &Spec) -> Result<Option<TreeIds>, SpecError> {
+    let (uids, gids) = given_mappings(spec)?;
+    if uids.is_empty() && gids.is_empty() || super::userns(spec)?.is_some() {
+        return Ok(None);
+    }
+    tree_ids(&uids, &gids).map(Some)
+}
+
+/// The host's ids of a container that its spec has join a user namespace with these mappings. Nothing is mapped in a namespace that is
+/// there already, so they are what counts; what the spec says must be the same.
 ///
 /// # Errors
 /// [`SpecError`] when they are not those of a system container, or the spec has others.

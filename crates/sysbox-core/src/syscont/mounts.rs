@@ -9,6 +9,7 @@ mod list;
 mod mark;
 mod of_manager;
 mod order;
+mod places;
 mod read_only;
 mod special;
 mod system;
@@ -19,7 +20,7 @@ pub use mark::OF_MANAGER;
 pub use of_manager::add_of_manager;
 pub use order::order;
 pub use read_only::complete_read_only;
-pub use special::{Special, UnreadableConfig, special_directories, split_special};
+pub use special::{Special, UnreadableConfig, needed_directories, special_directories, split_special};
 pub use system::{add_system_mounts, check_destinations};
 pub use systemd::complete_systemd;
 

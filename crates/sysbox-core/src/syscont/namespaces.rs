@@ -14,6 +14,18 @@ const REQUIRED: [(LinuxNamespaceType, &str); 5] = [
     (LinuxNamespaceType::Network, "network"),
 ];
 
+/// The namespaces that a spec can join by a path, save the user namespace, whose ids tell whether it is the host's; with their names in
+/// `/proc/PID/ns`.
+const JOINED: [(LinuxNamespaceType, &str, &str); 7] = [
+    (LinuxNamespaceType::Pid, "pid", "pid"),
+    (LinuxNamespaceType::Ipc, "ipc", "ipc"),
+    (LinuxNamespaceType::Uts, "uts", "uts"),
+    (LinuxNamespaceType::Mount, "mount", "mnt"),
+    (LinuxNamespaceType::Network, "network", "net"),
+    (LinuxNamespaceType::Cgroup, "cgroup", "cgroup"),
+    (LinuxNamespaceType::Time, "time", "time"),
+];
+
 /// Checks that a spec asks for the namespaces without which a system container would see the host's, and for none twice.
 ///
 /// # Errors
@@ -38,6 +50,48 @@ pub fn require_namespaces(spec: &Spec) -> Result<(), SpecError> {
         "a system container has pid, ipc, uts, mount and network namespaces of its own, not the host's: \
          without an engine's --network=host, --pid=host and the like they are there",
     ))
+}
+
+/// Checks that no namespace that a spec joins is the host's: neither this process's, nor the first one's. In the host's network root inside
+/// would administer that, among the host's processes it would see them, and so on.
+///
+/// # Errors
+/// [`SpecError`] when one is the host's, or cannot be told from it.
+pub fn require_own_namespaces(spec: &Spec, host: &dyn HostPort) -> Result<(), SpecError> {
+    for namespace in super::check::linux(spec)?.namespaces().iter().flatten() {
+        let Some(&(_, name, file)) = JOINED.iter().find(|(kind, ..)| *kind == namespace.typ()) else {
+            continue;
+        };
+        let field = || format!("linux.namespaces[{name}].path");
+        let Some(path) = super::check::joined_path(namespace, field())? else { continue };
+        let look_at = |looked_at: &AbsPath| {
+            host.namespace(looked_at).map_err(|error| {
+                let found = format!("{path}, which cannot be told from the host's");
+                SpecError::new(field(), found, with_causes(&error))
+            })
+        };
+        let of = |process: &str| {
+            AbsPath::new(["/proc/", process, "/ns/", file].concat())
+                .map_err(|error| SpecError::new(field(), path.to_string(), error.to_string()))
+        };
+        let joined = look_at(&path)?;
+        // The first process may be hidden from this one; then what it has cannot be told.
+        let is_of_first = host.namespace(&of("1")?).is_ok_and(|of_first| of_first == joined);
+        if is_of_first || look_at(&of("self")?)? == joined {
+            let rule = format!(
+                "that is the host's {name} namespace, which a system container cannot share: \
+                 leave the path out, or give that of another container"
+            );
+            return Err(SpecError::new(field(), path.to_string(), rule));
+        }
+    }
+    Ok(())
+}
+
+/// An error and its causes, for a message that keeps none.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let errors = std::iter::successors(Some(error), |error| error.source());
+    errors.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 /// Adds the namespaces that make a container a system container: user, cgroup and, where the kernel has them, time.
@@ -101,81 +155,4 @@ fn namespace(kind: LinuxNamespaceType, path: Option<&AbsPath>) -> Result<LinuxNa
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{HostError, MockHostPort, host::NamespaceId};
-
-    const FIVE: &str = r#"{"type":"pid"},{"type":"ipc"},{"type":"uts"},{"type":"mount"},{"type":"network"}"#;
-
-    fn spec(namespaces: &str) -> Spec {
-        serde_json::from_str(&format!(
-            r#"{{"ociVersion":"1.0.2","root":{{"path":"/r"}},"linux":{{"namespaces":[{namespaces}]}}}}"#
-        ))
-        .expect("a spec")
-    }
-
-    fn host(time: bool) -> MockHostPort {
-        let mut host = MockHostPort::new();
-        host.expect_namespace().returning(move |path| {
-            if time {
-                Ok(NamespaceId { dev: 4, ino: 1 })
-            } else {
-                Err(HostError::new("identify", path.to_string(), std::io::Error::from_raw_os_error(2)))
-            }
-        });
-        host
-    }
-
-    fn kinds(spec: &Spec) -> Vec<String> {
-        let linux = spec.linux().as_ref().expect("there");
-        linux.namespaces().iter().flatten().map(|namespace| namespace.typ().to_string()).collect()
-    }
-
-    #[test]
-    fn user_cgroup_and_time_are_added_where_absent() {
-        let mut spec = spec(FIVE);
-        complete_namespaces(&mut spec, None, &host(true), &mut Changes::default()).expect("complete");
-        assert_eq!(kinds(&spec), ["pid", "ipc", "uts", "mnt", "net", "user", "cgroup", "time"]);
-        let once = spec.clone();
-        complete_namespaces(&mut spec, None, &host(true), &mut Changes::default()).expect("complete");
-        assert_eq!(spec, once, "what is there is not added again");
-    }
-
-    #[test]
-    fn time_is_not_added_where_the_kernel_has_none() {
-        let mut spec = spec(FIVE);
-        complete_namespaces(&mut spec, None, &host(false), &mut Changes::default()).expect("complete");
-        assert_eq!(kinds(&spec), ["pid", "ipc", "uts", "mnt", "net", "user", "cgroup"]);
-    }
-
-    #[test]
-    fn required_namespaces_that_are_missing_are_all_named() {
-        let error = complete_namespaces(
-            &mut spec(r#"{"type":"pid"},{"type":"mount"}"#),
-            None,
-            &host(true),
-            &mut Changes::default(),
-        )
-        .expect_err("incomplete");
-        assert_eq!(
-            (error.field.as_ref(), error.found.as_str()),
-            ("linux.namespaces", "without ipc, uts, network")
-        );
-    }
-
-    #[test]
-    fn a_type_that_is_given_twice_is_refused() {
-        let twice = format!(r#"{FIVE},{{"type":"user"}},{{"type":"user","path":"/proc/1/ns/user"}}"#);
-        let error = require_namespaces(&spec(&twice)).expect_err("twice");
-        assert_eq!((error.field.as_ref(), error.found.as_str()), ("linux.namespaces", "with user twice"));
-    }
-
-    #[test]
-    fn the_managers_user_namespace_takes_the_place_of_the_specs() {
-        let mut spec = spec(&format!(r#"{FIVE},{{"type":"user","path":"/proc/1/ns/user"}}"#));
-        let mandated = AbsPath::new("/proc/7/ns/user").expect("absolute");
-        complete_namespaces(&mut spec, Some(&mandated), &host(true), &mut Changes::default())
-            .expect("complete");
-        assert_eq!(super::super::userns(&spec), Ok(Some(mandated)));
-    }
-}
+mod tests;

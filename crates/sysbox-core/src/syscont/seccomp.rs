@@ -1,7 +1,7 @@
 //! Step 9: the seccomp profile of a system container.
 //!
 //! A profile is read as libseccomp reads it: a rule without conditions on arguments decides of its system calls, whatever rules with
-//! conditions say of them; of what no rule decides, the default action does.
+//! conditions say of them, and of several the first; of what no rule decides, the default action does.
 
 mod complete;
 mod profile;
@@ -20,6 +20,15 @@ use traps::Trapped;
 pub use traps::traps;
 
 const LISTENER_PATH: &str = "linux.seccomp.listenerPath";
+
+/// Checks that the profile of a spec, if it has one, is one that [`complete_profile`] can complete.
+///
+/// # Errors
+/// As [`complete_profile`].
+pub fn check(spec: &Spec) -> Result<(), SpecError> {
+    let seccomp = spec.linux().as_ref().and_then(|linux| linux.seccomp().as_ref());
+    seccomp.map_or(Ok(()), complete::require_known)
+}
 
 /// Lets a system container use the system calls that it needs (those of the table), whatever its profile says of them.
 ///
@@ -43,7 +52,7 @@ pub fn complete_profile(spec: &mut Spec, changes: &mut Changes) -> Result<(), Sp
 
 /// Has the kernel hand these system calls to whoever gets the filter's descriptor, which the runtime sends to `listener`
 /// (`linux.seccomp.listenerPath`): wherever the profile permits them, under the conditions under which it does. What it denies,
-/// or does under some conditions, is left alone. A spec without a profile gets one that allows everything else.
+/// or denies under some conditions while no rule without any decides, is left alone. A spec without a profile gets one that allows everything else.
 ///
 /// `SECCOMP_FILTER_FLAG_TSYNC` goes: kernels before 5.7 refuse it together with a listener (`seccomp(2)`), and the process that a
 /// runtime starts has one thread.

@@ -69,10 +69,11 @@ impl Settings {
     ///
     /// # Errors
     /// [`SpecError`] of `process.env` for any other name that begins with `SYSBOX_`, and for a setting without a value; the process
-    /// is as it was then.
+    /// and the changes are as they were then.
     pub fn strip(process: &mut Process, changes: &mut Changes) -> Result<(), SpecError> {
-        for setting in entries(process).filter_map(setting) {
-            let (name, _) = setting?;
+        let names: Result<Vec<_>, _> =
+            entries(process).filter_map(setting).map(|setting| setting.map(|(name, _)| name)).collect();
+        for name in names? {
             changes.note(field(name), "it sets something of the whole container, which runs already");
         }
         if let Some(env) = process.env_mut() {

@@ -15,6 +15,7 @@ const CHANGED: &[&str] = &[
     "/linux/namespaces",
     "/linux/uidMappings",
     "/linux/gidMappings",
+    "/linux/sysctl/net.ipv4.ping_group_range",
     "/linux/readonlyPaths",
     "/linux/seccomp",
     "/annotations/org.sysbox.mounts-of-manager",
@@ -42,20 +43,26 @@ const EMULATED: &[&str] = &[
     "/sys/module/nf_conntrack/parameters",
 ];
 
-/// The system calls that a profile which denies everything gains.
-pub(crate) static GAINED: LazyLock<BTreeSet<String>> = LazyLock::new(|| {
-    let world = World { conversion: Default::default(), ..World::new(ContainerConfig::default()) };
-    let namespaces = ["pid", "ipc", "uts", "mount", "network"].map(|kind| json!({ "type": kind }));
-    let denying = json!({
-        "ociVersion": "1.0.2", "root": { "path": "/r" },
-        "linux": { "namespaces": namespaces, "seccomp": { "defaultAction": "SCMP_ACT_ERRNO" } },
-    });
-    let converted = world.convert(serde_json::from_value(denying).expect("a spec")).expect("converted").spec;
-    let converted = serde_json::to_value(converted).expect("JSON");
-    names_of(&converted).map(str::to_owned).collect()
-});
+/// The places where the manager of these worlds gives something.
+const GIVEN: &[&str] = &[
+    "/var/lib/docker",
+    "/var/lib/kubelet",
+    "/var/lib/k0s",
+    "/var/lib/rancher/k3s",
+    "/var/lib/rancher/rke2",
+    "/var/lib/buildkit",
+    "/var/lib/containerd/io.containerd.snapshotter.v1.overlayfs",
+    "/usr/src/linux-headers-6.8.0",
+];
 
-fn names_of(spec: &Value) -> impl Iterator<Item = &str> {
+/// The system calls that a profile which denies everything gains.
+pub(crate) static GAINED: LazyLock<BTreeSet<&str>> =
+    LazyLock::new(|| include_str!("../fixtures/allowed-syscalls.txt").lines().collect());
+
+/// Those of them whose conditions on arguments stay.
+const KEEP_CONDITIONS: &[&str] = &["personality", "socket"];
+
+pub(crate) fn names_of(spec: &Value) -> impl Iterator<Item = &str> {
     list(spec, "/linux/seccomp/syscalls")
         .iter()
         .flat_map(|rule| list(rule, "/names"))
@@ -137,7 +144,8 @@ impl Done<'_> {
         gained.filter(|_| !may_gain).map(|set| format!("capabilities of the {set} set")).collect()
     }
 
-    /// Rules of system calls that are not in the table stay, all of them; and what is denied is not trapped.
+    /// Rules of system calls that are not in the table stay, all of them; what is denied is not trapped; and conditions stay where they
+    /// are to.
     fn system_calls(&self) -> Vec<String> {
         let profile = |spec: &Value| {
             let mut profile = spec.pointer("/linux/seccomp").cloned().unwrap_or_default();
@@ -152,17 +160,36 @@ impl Done<'_> {
         }
         let default = self.before.pointer("/linux/seccomp/defaultAction");
         let names: BTreeSet<&str> = names_of(self.before).chain(names_of(self.after)).collect();
-        let is_free = |name: &str| self.config.syscont_mode && GAINED.contains(name);
+        let is_free = |name: &str| {
+            let keeps = || KEEP_CONDITIONS.contains(&name) && !self.keeps_conditions(name);
+            self.config.syscont_mode && GAINED.contains(name) && !keeps()
+        };
         found.extend(names.into_iter().filter(|name| !is_free(name)).filter_map(|name| {
             let (before, after) = (rules(self.before, name), rules(self.after, name));
             let is_trap = before != after
                 && rules_of(&after, "SCMP_ACT_NOTIFY") != rules_of(&before, "SCMP_ACT_NOTIFY");
-            let is_denied = DENYING.iter().any(|action| !rules_of(&before, action).is_empty())
+            let denies = |rule: &Value| DENYING.iter().any(|action| rule[0] == *action);
+            let always = before.iter().find(|rule| !is_conditional(rule));
+            let is_denied = always.map_or_else(|| before.iter().any(denies), denies)
                 || (before.is_empty() && DENYING.iter().any(|action| default == Some(&json!(action))));
             let is_kept = before == after || (is_trap && !is_denied);
             (!is_kept).then(|| format!("system call {name:?}: {before:?} became {after:?}"))
         }));
         found
+    }
+
+    /// Whether a system call is permitted, or denied, under the conditions of the author still, and under no others.
+    fn keeps_conditions(&self, name: &str) -> bool {
+        let permits =
+            |rule: &Value| ["SCMP_ACT_ALLOW", "SCMP_ACT_LOG"].iter().any(|action| rule[0] == *action);
+        let permits_all =
+            self.before.pointer("/linux/seccomp/defaultAction") == Some(&json!("SCMP_ACT_ALLOW"));
+        let (before, after) = (rules(self.before, name), rules(self.after, name));
+        let is_kept = |rule: &&Value| is_conditional(rule) && (permits_all || permits(rule));
+        let is_permitted = |rules: &[Value]| rules.iter().any(|rule| permits(rule) && !is_conditional(rule));
+        let has_conditions = before.iter().any(|rule| is_kept(&rule));
+        before.iter().filter(is_kept).eq(after.iter().filter(is_kept))
+            && (!has_conditions || is_permitted(&before) || !is_permitted(&after))
     }
 
     fn devices(&self) -> Vec<String> {
@@ -213,7 +240,7 @@ impl Done<'_> {
         let for_systemd = self.with_systemd && is_at(&["/run", "/run/lock"]) && mount["type"] != "tmpfs";
         (self.config.syscont_mode && (is_at(SYSTEM_MOUNTS) || below_cgroups || for_systemd))
             || (self.world.fs && is_at(EMULATED))
-            || is_marked(self.before, mount)
+            || (self.config.syscont_mode && self.world.mgr && is_at(GIVEN) && is_marked(self.before, mount))
     }
 }
 
@@ -242,6 +269,10 @@ fn rules(spec: &Value, name: &str) -> Vec<Value> {
         rules.extend(std::iter::repeat_n(said, times));
     }
     rules
+}
+
+fn is_conditional(rule: &Value) -> bool {
+    !list(rule, "/2").is_empty()
 }
 
 fn rules_of<'a>(rules: &'a [Value], action: &str) -> Vec<&'a Value> {

@@ -42,7 +42,7 @@ pub(crate) struct World {
     pub(crate) fs: bool,
     /// Whether rootfs are overlays, of which a clone can be made.
     pub(crate) overlay: bool,
-    /// Paths that name the host's network.
+    /// Paths that name the host's network, besides those of its processes.
     pub(crate) networks_of_host: Vec<AbsPath>,
     /// How the spec is converted.
     pub(crate) conversion: Conversion,
@@ -55,13 +55,12 @@ impl World {
     pub(crate) fn new(config: ContainerConfig) -> Self {
         let conversion =
             Conversion { seccomp_listener: Some(path("/run/sysbox/seccomp.sock")), ..Conversion::default() };
-        let networks_of_host = ["/proc/self/ns/net", "/proc/1/ns/net"].map(path).to_vec();
         Self {
             config,
             mgr: true,
             fs: true,
             overlay: true,
-            networks_of_host,
+            networks_of_host: Vec::new(),
             conversion,
             asked: Arc::default(),
         }
@@ -134,7 +133,9 @@ impl HostPort for Host<'_> {
     }
 
     fn namespace(&self, namespace: &AbsPath) -> Result<NamespaceId, HostError> {
-        let is_of_host = self.networks.contains(namespace);
+        let of_processes_of_host = ["/proc/self/ns", "/proc/1/ns"];
+        let is_of_host = self.networks.contains(namespace)
+            || of_processes_of_host.iter().any(|folder| namespace.as_path().starts_with(folder));
         Ok(NamespaceId { dev: 4, ino: if is_of_host { 4_026_531_840 } else { 4_026_532_000 } })
     }
 

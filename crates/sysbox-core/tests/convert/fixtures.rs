@@ -174,6 +174,20 @@ fn a_network_namespace_of_another_container_is_joined() {
 }
 
 #[test]
+fn the_groups_that_an_engine_lets_ping_are_those_that_the_container_has() {
+    const NAME: &str = "net.ipv4.ping_group_range";
+    let groups = |spec: &Spec| spec.linux().as_ref()?.sysctl().as_ref()?.get(NAME).cloned();
+    let mut count = 0;
+    for (name, before, converted) in converted("") {
+        let is_of_all = groups(&before).as_deref() == Some("0 2147483647");
+        let expected = if is_of_all { Some("0 65535".to_owned()) } else { groups(&before) };
+        assert_eq!(groups(&converted.spec), expected, "{name}");
+        count += usize::from(is_of_all);
+    }
+    assert!(count >= 5, "{count} fixtures, all of Docker's");
+}
+
+#[test]
 fn a_user_of_a_container_has_no_capabilities_and_the_root_of_one_all() {
     for (name, before, converted) in converted("") {
         let (uid, after) = (json(&before)["process"]["user"]["uid"].clone(), json(&converted.spec));

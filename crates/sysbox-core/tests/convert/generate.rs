@@ -1,5 +1,7 @@
 //! Random specs, and random worlds to convert them in. Most can be converted; some have something that cannot.
 
+use std::collections::BTreeMap;
+
 use oci_spec::runtime::Spec;
 use proptest::{
     collection::vec,
@@ -7,9 +9,12 @@ use proptest::{
     sample::{select, subsequence},
 };
 use serde_json::{Value, json};
-use sysbox_core::{ContainerConfig, syscont::mounts::OF_MANAGER};
+use sysbox_core::{
+    ContainerConfig,
+    syscont::mounts::{EMULATED_PATHS, OF_MANAGER},
+};
 
-use super::fake::World;
+use super::fake::{EMULATED, World};
 
 const DESTINATIONS: &[&str] = &[
     "/",
@@ -145,14 +150,24 @@ pub(crate) fn spec() -> impl Strategy<Value = Spec> {
     })
 }
 
-/// Now and then with marks that no conversion has made.
+/// Now and then with marks that no conversion has made: of whatever is mounted by an author, or by a conversion.
 fn annotations() -> impl Strategy<Value = Value> {
-    let marks = select(vec![
-        "",
-        "nonsense",
-        "{}",
-        r#"{"/var/lib/docker":"/srv/a","/data":"/srv/b","/etc/hosts":""}"#,
-    ]);
+    let of_author =
+        |source| json!(DESTINATIONS.iter().map(|&at| (at, source)).collect::<BTreeMap<_, _>>()).to_string();
+    let mut of_conversion: Vec<_> = EMULATED_PATHS.map(|at| (at, format!("{EMULATED}/c1{at}"))).into();
+    let kernel =
+        [("/proc", "proc"), ("/sys", "sysfs"), ("/sys/fs/cgroup", "cgroup"), ("/dev/kmsg", "/dev/null")];
+    of_conversion.extend(kernel.map(|(at, source)| (at, source.to_owned())));
+    of_conversion.extend(["/dev", "/run", "/run/lock", "/tmp"].map(|at| (at, "tmpfs".to_owned())));
+    let mut marks = vec![
+        String::new(),
+        "nonsense".to_owned(),
+        "{}".to_owned(),
+        r#"{"/var/lib/docker":"/srv/a","/data":"/srv/b","/etc/hosts":""}"#.to_owned(),
+        json!(of_conversion.into_iter().collect::<BTreeMap<_, _>>()).to_string(),
+    ];
+    marks.extend(["/srv/a", "/srv/b", "/dev/null", "tmpfs"].map(of_author));
+    let marks = select(marks);
     prop::option::weighted(0.3, marks).prop_map(|marks| {
         let mut annotations = json!({ "a": "1", "b": "2" });
         annotations

@@ -115,6 +115,15 @@ fn long_lists_of_anything_else_are_converted_in_seconds() {
         let args = [json!({ "index": 0, "value": n, "op": "SCMP_CMP_EQ" })];
         json!({ "names": ["mount", "personality"], "action": "SCMP_ACT_ALLOW", "args": args })
     };
+    let notified = |conditions: usize| {
+        let args = vec![json!({ "index": 0, "value": 1, "op": "SCMP_CMP_EQ" }); conditions];
+        json!({ "names": vec!["mount"; conditions], "action": "SCMP_ACT_NOTIFY", "args": args })
+    };
+    let allowed = |conditions: usize| {
+        let mut rule = notified(conditions);
+        rule["action"] = json!("SCMP_ACT_ALLOW");
+        rule
+    };
     let device = |n: usize| json!({ "path": format!("/dev/{n}"), "type": "c", "major": 1, "minor": 1 });
     for (pointer, value) in [
         ("/process/env", numbered("A=")),
@@ -124,6 +133,8 @@ fn long_lists_of_anything_else_are_converted_in_seconds() {
         ("/linux/devices", json!((0..MANY).map(device).collect::<Vec<_>>())),
         ("/linux/seccomp/syscalls", json!((0..MANY).map(rule).collect::<Vec<_>>())),
         ("/linux/seccomp/syscalls", json!((0..MANY / 10).map(conditional).collect::<Vec<_>>())),
+        ("/linux/seccomp/syscalls", json!([notified(1), allowed(MANY / 2)])),
+        ("/linux/seccomp/syscalls", json!([notified(MANY / 2), allowed(MANY / 2)])),
         ("/linux/seccomp/syscalls", json!([{ "names": numbered("call"), "action": "SCMP_ACT_ALLOW" }])),
         ("/process/env", json!(vec!["container=a"; MANY])),
         ("/linux/maskedPaths", json!(vec!["/proc/kcore"; MANY])),

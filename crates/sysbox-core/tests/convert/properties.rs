@@ -1,11 +1,11 @@
 //! Rules that hold for every spec: random ones, in random worlds.
 
-use std::sync::atomic::Ordering::Relaxed;
+use std::{collections::BTreeSet, sync::atomic::Ordering::Relaxed};
 
 use oci_spec::runtime::Spec;
 use proptest::prelude::*;
-use serde_json::Value;
-use sysbox_core::{ConvertError, Converted, syscont::to_json};
+use serde_json::{Value, json};
+use sysbox_core::{ContainerConfig, ConvertError, Converted, syscont::to_json};
 
 use super::{
     allowed::{self, Done, GAINED},
@@ -125,6 +125,18 @@ fn most_random_specs_can_be_converted_and_in_many_worlds() {
     );
     let clone = done.clone().find(|done| done.clone.is_some()).expect("some are cloned");
     assert_eq!(clone.spec.root().as_ref().expect("there").path().as_os_str(), CLONE);
+}
+
+#[test]
+fn a_profile_that_denies_everything_gains_the_committed_list_and_no_more() {
+    let namespaces = ["pid", "ipc", "uts", "mount", "network"].map(|kind| json!({ "type": kind }));
+    let denying = json!({
+        "ociVersion": "1.0.2", "root": { "path": "/r" },
+        "linux": { "namespaces": namespaces, "seccomp": { "defaultAction": "SCMP_ACT_ERRNO" } },
+    });
+    let denying = serde_json::from_value(denying).expect("a spec");
+    let after = json(&World::new(ContainerConfig::default()).convert(denying).expect("converted").spec);
+    assert_eq!(allowed::names_of(&after).collect::<BTreeSet<_>>(), *GAINED);
 }
 
 #[test]

@@ -63,6 +63,19 @@ impl Plan {
     }
 }
 
+/// Checks, when the volumes are there, that no other container was given one for the same place meanwhile.
+///
+/// # Errors
+/// `FailedPrecondition` when one was.
+pub(super) fn check_again(db: &Connection, turn: &Turn, plan: &Plan) -> Result<(), Fault> {
+    for Volume { destination, .. } in &plan.volumes {
+        if let Some(other) = rows::other_user(db, turn.nr, &plan.rootfs, destination)? {
+            return Err(shared(&plan.rootfs, destination, &other));
+        }
+    }
+    Ok(())
+}
+
 /// Two volumes of one place cannot both be copied back: the later one would take away what only the other has.
 fn shared(rootfs: &AbsPath, destination: &AbsPath, other: &ContainerId) -> Fault {
     let message = format!(

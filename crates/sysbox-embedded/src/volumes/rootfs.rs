@@ -9,7 +9,7 @@ use std::{
 use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx};
 use sysbox_core::{AbsPath, ErrorKind::FailedPrecondition, Owner, tree::TreeRecord};
 use sysbox_host::{
-    chown::{self, ChownError},
+    chown,
     overlay::{self, Again},
 };
 
@@ -70,12 +70,8 @@ impl Rootfs {
         }
         overlay::refresh(path)
             .map_err(|source| Fault::files(format!("cannot have its rootfs {path} read afresh"), source))?;
-        let record = match chown::record(path) {
-            Ok(record) => record.filter(|record| record.from.is_root()),
-            // It was not shifted by us: the record is written first.
-            Err(ChownError::NoTrustedAttributes { .. }) => None,
-            Err(error) => return Err(chown_fault(path, error)),
-        };
+        let record = chown::record_if_any(path).map_err(|error| chown_fault(path, error))?;
+        let record = record.filter(|record| record.from.is_root());
         Ok(Some(Self {
             path: path.clone(),
             record,

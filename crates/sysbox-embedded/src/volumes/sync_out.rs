@@ -160,7 +160,16 @@ fn copy(
             tracing::warn!(container = %turn.id, %path, files = report.busy, "files that are leased are copied back by the next call");
             Ok(None)
         }
-        Ok(_) => Ok(Some(began)),
+        Ok(report) => {
+            if report.left_out_whiteouts > 0 {
+                tracing::warn!(
+                    container = %turn.id, %destination, rootfs = %rootfs.path, whiteouts = report.left_out_whiteouts,
+                    "the rootfs is an overlay, which takes no whiteouts: images of an inner engine there show files that their layers \
+                     had removed; remove them there, or have the rootfs or this directory on ext4, xfs or btrfs"
+                );
+            }
+            Ok(Some(began))
+        }
         Err(error) if is_kept(errno_of(&error), when) => kept(&error),
         Err(error) => Err(mirror_fault(message(), error)),
     }

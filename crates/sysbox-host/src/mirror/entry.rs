@@ -135,7 +135,7 @@ impl Worker<'_> {
             }
             Made::Vanished => self.report.vanished += 1,
             Made::Busy => self.report.busy += 1,
-            Made::LeftOut => self.report.left_out_devices += 1,
+            Made::LeftOut => self.report.left_out_whiteouts += 1,
         }
         Ok(())
     }

@@ -18,6 +18,9 @@ pub struct Report {
     pub bytes: u64,
     /// Devices of the source that were not copied.
     pub left_out_devices: u64,
+    /// Whiteouts of overlayfs that the target did not take: an overlay takes none from outside, and where it has them as files, its
+    /// layers show names that were removed.
+    pub left_out_whiteouts: u64,
     /// Extended attributes that the target did not take.
     pub left_out_attributes: u64,
     /// Names in either tree on which something is mounted: nothing was done about them.
@@ -46,6 +49,7 @@ impl Report {
             removed,
             bytes,
             left_out_devices,
+            left_out_whiteouts,
             left_out_attributes,
             mounts,
             vanished,
@@ -58,6 +62,7 @@ impl Report {
         self.removed += removed;
         self.bytes += bytes;
         self.left_out_devices += left_out_devices;
+        self.left_out_whiteouts += left_out_whiteouts;
         self.left_out_attributes += left_out_attributes;
         self.mounts += mounts;
         self.vanished += vanished;

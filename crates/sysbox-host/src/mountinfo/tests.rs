@@ -2,6 +2,7 @@
 
 use super::*;
 use proptest::prelude::*;
+use rustix::process::{WaitId, WaitIdOptions, waitid};
 
 /// Lines as kernels 6.1 and 6.18 gave them.
 const TABLE: &str = r"22 27 0:20 / /proc rw,nosuid,nodev,noexec,relatime shared:5 - proc proc rw
@@ -28,7 +29,7 @@ fn every_line_of_a_real_table_is_read() {
     );
     assert_eq!(mounts[2].mount_point, Path::new(r"/mnt/with space\and,comma"));
     assert_eq!(mounts[2].super_options, br"ro,lowerdir+=/l\0405,redirect_dir=on");
-    assert_eq!(mounts[3].root, Path::new("/sub/dir"));
+    assert_eq!((&*mounts[3].device, mounts[3].root.as_path()), (&b"0:41"[..], Path::new("/sub/dir")));
     assert_eq!(mounts[4].root, Path::new("net:[4026531840]"));
 }
 
@@ -52,6 +53,18 @@ fn a_line_that_is_cut_short_is_an_error_that_names_it() {
 fn the_root_of_this_process_is_in_its_own_table() {
     let root = of_path(Path::new("/")).expect("found");
     assert_eq!(root.mount_point, Path::new("/"));
+}
+
+#[test]
+fn a_process_has_a_table_until_it_has_ended() {
+    let own = of_process(rustix::process::getpid()).expect("readable").expect("it runs");
+    assert_eq!(own, read().expect("readable"));
+    let mut child = std::process::Command::new("true").spawn().expect("started");
+    let pid = Pid::from_child(&child);
+    waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT).expect("it is our child");
+    assert_eq!(of_process(pid).expect("no error"), None, "it was not waited for");
+    child.wait().expect("it is our child");
+    assert_eq!(of_process(pid).expect("no error"), None, "it is gone");
 }
 
 fn escape(plain: &[u8]) -> Vec<u8> {

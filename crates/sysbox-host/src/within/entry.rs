@@ -124,8 +124,8 @@ pub fn make(
 /// `false` if it is not, or nothing is there, or something is mounted there. Its directory keeps its time of modification.
 ///
 /// No link is followed and no mount is entered. A directory that is a mount point in *another* mount namespace is removed all the same, and
-/// the mount with it (`rmdir(2)` since Linux 3.18); so nobody may have mounts in the root who is still to need them. Nor may anybody
-/// write to it meanwhile.
+/// the mount with it (`rmdir(2)` since Linux 3.18); so nobody may have mounts in the root who is still to need them, as who has it for
+/// his own `/` ([`is_root_elsewhere`](super::is_root_elsewhere)). Nor may anybody write to it meanwhile.
 ///
 /// # Errors
 /// When the root cannot be opened, or the kernel refuses for another reason.

@@ -74,7 +74,7 @@ fn an_overlay_gets_everything_but_what_it_keeps_for_itself() {
     // Linux 6.7 and later keep an attribute of an overlay in an overlay under another name.
     let of_overlay = attribute(&base.join("merged/layer"), "trusted.overlay.opaque");
     assert_eq!(report.left_out_attributes, u64::from(of_overlay.is_none()));
-    assert_eq!(report.left_out_devices, 1, "an overlay makes no whiteout for others");
+    assert_eq!(report.left_out_whiteouts, 1, "an overlay makes no whiteout for others");
     let mut wanted = snapshot(&source);
     wanted.remove(Path::new("layer/whiteout")).expect("it is there");
     if of_overlay.is_none() {

@@ -18,7 +18,7 @@ fn bind(source: &Path, destination: &str) -> Mount {
 
 /// What is missing, and the destinations of mounts that cannot be.
 fn survey(dir: &Path, mounts: &[Mount], is_read_only: bool) -> (Vec<Made>, Vec<String>) {
-    let (missing, refused) = super::survey(mounts, &Tree::of_test(dir), is_read_only);
+    let Survey { missing, refused, .. } = super::survey(mounts, &Tree::of_test(dir), is_read_only);
     (missing, refused.iter().map(|refused| refused.destination.display().to_string()).collect())
 }
 
@@ -35,6 +35,37 @@ fn the_place_of_a_mount_is_missing_unless_another_is_mounted_above_it() {
     let missing = directories(&["/run", "/runner", "/var/lib", "/var/lib/docker"]);
     assert_eq!(survey(dir.path(), &mounts, false), (missing, vec![]));
     assert_eq!(survey(dir.path(), &["/", "/run"].map(tmpfs), false), (vec![], vec![]));
+}
+
+#[test]
+fn what_is_mounted_later_is_above_nothing_yet() {
+    let dir = tempfile::tempdir().expect("a directory");
+    symlink("z", dir.path().join("link")).expect("made");
+    let mounts = ["/y/below", "/y", "/link/below", "/z"].map(tmpfs);
+    // What is wanted twice is made once.
+    let missing = directories(&["/y", "/y/below", "/y", "/z", "/z/below", "/z"]);
+    assert_eq!(survey(dir.path(), &mounts, false), (missing, vec![]));
+}
+
+#[test]
+fn a_mount_goes_where_links_lead_it_whatever_the_tree_has_below_another_mount() {
+    let dir = tempfile::tempdir().expect("a directory");
+    fs::create_dir_all(dir.path().join("run/dir")).expect("made");
+    fs::write(dir.path().join("file"), "").expect("written");
+    for (link, target) in [("config", "../run/new/config"), ("dir", "/run/dir"), ("plain", "file")] {
+        symlink(target, dir.path().join(link)).expect("made");
+    }
+    let file = dir.path().join("file");
+    let binds = ["/config", "/dir", "/plain", "/file"].map(|destination| bind(&file, destination));
+    let mounts = [[tmpfs("/run")].as_slice(), &binds].concat();
+    for is_read_only in [false, true] {
+        let Survey { missing, refused, led } =
+            super::survey(&mounts, &Tree::of_test(dir.path()), is_read_only);
+        assert!(missing.is_empty() && refused.is_empty());
+        let led: Vec<_> = led.iter().map(|(number, place)| (*number, place.to_string())).collect();
+        let place = |number, place: &str| (number, place.to_owned());
+        assert_eq!(led, [place(1, "/run/new/config"), place(2, "/run/dir"), place(3, "/file")]);
+    }
 }
 
 #[test]

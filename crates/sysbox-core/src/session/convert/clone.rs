@@ -3,10 +3,7 @@
 //! It only saves time and room, so where the manager cannot make one the rootfs is chowned itself.
 
 use super::{ConvertError, Converting};
-use crate::{
-    AbsPath, ErrorKind, ShiftType,
-    session::{Mgr, SessionError},
-};
+use crate::{AbsPath, ShiftType, session::Mgr};
 
 const WHY: &str = "its owners are to be changed, and as an overlay it would copy up each file whole for that";
 
@@ -27,8 +24,11 @@ impl Converting<'_> {
         let clone = match mgr.clone_rootfs().await {
             // A manager in another mount namespace may have mounted it where nobody here sees it.
             Ok(clone) if self.is_overlay(&clone)? => clone,
-            Ok(_) => return Ok(None),
-            Err(error) if is_refusal(&error) => {
+            Ok(_) => {
+                mgr.forget_clone();
+                return Ok(None);
+            }
+            Err(error) if error.is_refusal() => {
                 self.refusals.push(error);
                 return Ok(None);
             }
@@ -52,36 +52,71 @@ impl Converting<'_> {
     }
 }
 
-/// Whether the manager answered, and that it cannot. Without an answer it is not known what it has done.
-fn is_refusal(error: &SessionError) -> bool {
-    let unanswered = |kind| {
-        matches!(
-            kind,
-            ErrorKind::Unavailable | ErrorKind::DeadlineExceeded | ErrorKind::Cancelled | ErrorKind::NotFound
-        )
-    };
-    error.port_error().is_some_and(|port| !unanswered(port.kind))
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::{Operation, PortError};
+    use std::sync::Arc;
+
+    use pollster::block_on;
+
+    use crate::{
+        AbsPath, ContainerConfig, Conversion, HostUid, MockHostPort, MockMgrPort, Owner, Subids, Sysbox,
+        host::{FileSystem, NamespaceId, OverlayLayers},
+        session::{Ports, SpecialDirectories},
+        shift::Policy,
+    };
+
+    fn path(path: &str) -> AbsPath {
+        AbsPath::new(path).expect("absolute")
+    }
+
+    /// A host on which the rootfs `/r` is an overlay, and so are clones where these are seen.
+    fn host(sees_clones: bool) -> MockHostPort {
+        let mut host = MockHostPort::new();
+        host.expect_sysctl().returning(|_| Ok(Some("40".to_owned())));
+        host.expect_tree_record().returning(|_| Ok(None));
+        host.expect_owner().returning(|_| Ok(Owner::new(0, 0)));
+        host.expect_namespace().returning(|_| Ok(NamespaceId { dev: 4, ino: 1 }));
+        host.expect_file_system().returning(|_| {
+            let (kind, root) = ("overlay".to_owned(), "/".into());
+            Ok(FileSystem { kind, mount_point: path("/r"), root, read_only: false })
+        });
+        host.expect_overlay_layers().returning(move |place| {
+            let (lower, data, options) = (Vec::new(), Vec::new(), Vec::new());
+            let layers = OverlayLayers { lower, data, upper: None, work: None, options };
+            Ok((sees_clones || *place == path("/r")).then_some(layers))
+        });
+        host
+    }
+
+    fn convert(host: &MockHostPort) -> (Sysbox, Option<AbsPath>) {
+        let mut mgr = MockMgrPort::new();
+        mgr.expect_register().returning(|_| Ok(ContainerConfig::default()));
+        let ids = Subids { uid: HostUid(300_000), gid: crate::HostGid(300_000) };
+        mgr.expect_alloc_subids().returning(move |_| Ok(ids));
+        mgr.expect_clone_rootfs().times(1).returning(|_| Ok(path("/clone")));
+        let spec = serde_json::json!({
+            "ociVersion": "1.0.2", "root": { "path": "/r" },
+            "linux": { "namespaces": [
+                { "type": "pid" }, { "type": "ipc" }, { "type": "uts" }, { "type": "mount" }, { "type": "network" }
+            ] },
+        });
+        let spec: oci_spec::runtime::Spec = serde_json::from_value(spec).expect("a spec");
+        let ports = Ports { mgr: Some(Arc::new(mgr)), ..Ports::default() };
+        let mut sysbox = Sysbox::new("c1".parse().expect("valid"), ports);
+        block_on(sysbox.mgr.register(&spec)).expect("registered");
+        let special_directories = SpecialDirectories::Left;
+        let conversion =
+            Conversion { policy: Policy::Reference, special_directories, ..Conversion::default() };
+        let clone = block_on(sysbox.convert_spec(spec, host, &conversion)).expect("converted").clone;
+        (sysbox, clone)
+    }
 
     #[test]
-    fn only_an_answer_is_a_refusal() {
-        let error = |kind| SessionError::Call {
-            operation: Operation::CloneRootfs,
-            container: "c1".parse().expect("valid"),
-            source: PortError::new(Operation::CloneRootfs, kind, "told"),
-        };
-        for kind in
-            [ErrorKind::Unimplemented, ErrorKind::FailedPrecondition, ErrorKind::Unknown, ErrorKind::Internal]
-        {
-            assert!(is_refusal(&error(kind)), "{kind:?}");
-        }
-        for kind in [ErrorKind::Unavailable, ErrorKind::DeadlineExceeded, ErrorKind::NotFound] {
-            assert!(!is_refusal(&error(kind)), "{kind:?}");
+    fn a_rootfs_is_cloned_for_the_facade_too_only_where_the_clone_is_used() {
+        for (sees_clones, used) in [(true, Some(path("/clone"))), (false, None)] {
+            let (sysbox, clone) = convert(&host(sees_clones));
+            assert_eq!((clone.as_ref(), sysbox.mgr.cloned_rootfs()), (used.as_ref(), used.as_ref()));
+            assert_eq!(sysbox.mgr.is_rootfs_cloned(), used.is_some());
         }
     }
 }

@@ -2,11 +2,13 @@
 
 use std::num::NonZeroU32;
 
+use oci_spec::runtime::Spec;
+
 use super::{ConvertError, Converting};
 use crate::{
-    AbsPath, IdMappings, IdRange,
+    AbsPath, ContainerConfig, IdMappings, IdRange,
     session::Mgr,
-    syscont::{self, DEFAULT_HOST_ID, DEFAULT_SIZE},
+    syscont::{self, DEFAULT_HOST_ID, DEFAULT_SIZE, SpecError},
     tree::TreeIds,
 };
 
@@ -24,6 +26,7 @@ impl Converting<'_> {
     pub(super) async fn give_ids(&mut self, mgr: &Mgr) -> Result<TreeIds, ConvertError> {
         let ids = self.ids(mgr).await?;
         syscont::set_mappings(&mut self.spec, ids, &mut self.changes).map_err(|error| self.refused(error))?;
+        syscont::fit_ping_groups(&mut self.spec, ids.gids, &mut self.changes);
         Ok(ids)
     }
 
@@ -34,13 +37,12 @@ impl Converting<'_> {
         if let Some(userns) = syscont::userns(&self.spec).map_err(refused)? {
             return self.joined_ids(userns);
         }
-        if !self.config.uid_mappings.is_empty() {
+        if mandates_ids(&self.config) {
             return syscont::tree_ids(&self.config.uid_mappings, &self.config.gid_mappings)
                 .map_err(|error| self.wrong_ids(error));
         }
-        let (uids, gids) = syscont::given_mappings(&self.spec).map_err(refused)?;
-        if !(uids.is_empty() && gids.is_empty()) {
-            return syscont::tree_ids(&uids, &gids).map_err(refused);
+        if let Some(ids) = syscont::own_ids(&self.spec).map_err(refused)? {
+            return Ok(ids);
         }
         if !mgr.enabled() {
             return self.as_mappings(DEFAULT_HOST_ID, DEFAULT_HOST_ID);
@@ -58,13 +60,27 @@ impl Converting<'_> {
         syscont::tree_ids(&range(uid)?, &range(gid)?).map_err(|error| self.wrong_ids(error))
     }
 
-    /// The host's ids of a user namespace that the container is to join.
+    /// The host's ids of a user namespace that the container is to join. What the spec says of them counts only of one that it names itself.
     fn joined_ids(&self, userns: AbsPath) -> Result<TreeIds, ConvertError> {
         let (uids, gids) = self.host.id_mappings(&userns).map_err(|source| self.not_of_host(source))?;
-        syscont::joined_ids(&self.spec, &uids, &gids).map_err(|source| ConvertError::WrongUserns {
-            container: self.id.clone(),
-            userns,
-            source,
-        })
+        let ids = if self.config.userns.is_some() {
+            syscont::tree_ids(&uids, &gids)
+        } else {
+            syscont::joined_ids(&self.spec, &uids, &gids)
+        };
+        ids.map_err(|source| ConvertError::WrongUserns { container: self.id.clone(), userns, source })
     }
+}
+
+/// Whether the manager says which ids a container has, whatever its spec says.
+fn mandates_ids(config: &ContainerConfig) -> bool {
+    !(config.uid_mappings.is_empty() && config.gid_mappings.is_empty())
+}
+
+/// Checks what can be said of the ids in a spec before anybody is asked for others.
+pub(super) fn check(spec: &Spec, config: &ContainerConfig) -> Result<(), SpecError> {
+    if !mandates_ids(config) && config.userns.is_none() {
+        syscont::own_ids(spec)?;
+    }
+    Ok(())
 }

@@ -2,15 +2,11 @@
 
 use super::{ConvertError, Converting, SpecialDirectories};
 use crate::{
-    AbsPath, ErrorKind, HostError, HostGid, HostUid, Mount, MountRequest, ShiftType,
+    AbsPath, ErrorKind, HostError, HostGid, HostUid, Mount, MountKind, ShiftType,
     session::{Mgr, SessionError, ShiftingError},
     syscont::{self, SpecError, mounts, seccomp},
     tree::TreeIds,
 };
-
-/// File systems that an overlay can have its upper layer on (the kernel's `filesystems/overlayfs`: they have extended attributes
-/// and valid `d_type`).
-const UPPER_LAYERS: [&str; 7] = ["bcachefs", "btrfs", "ext4", "f2fs", "tmpfs", "xfs", "zfs"];
 
 impl Converting<'_> {
     /// Step 6.
@@ -32,10 +28,11 @@ impl Converting<'_> {
             mounts::complete_read_only(&mut self.spec, self.config.relaxed_read_only, &mut self.changes);
         }
         let is_asked = self.conversion.special_directories != SpecialDirectories::Left && mgr.enabled();
-        let given = if is_asked { self.ask_for_special(mgr, rootfs, ids, shift).await? } else { Vec::new() };
+        let (directories, given) =
+            if is_asked { self.ask_for_special(mgr, rootfs, ids, shift).await? } else { Default::default() };
         if self.config.syscont_mode {
             let relaxed = self.config.relaxed_read_only;
-            mounts::add_of_manager(&mut self.spec, given, relaxed, &mut self.changes)
+            mounts::add_of_manager(&mut self.spec, given, &directories, relaxed, &mut self.changes)
                 .map_err(|error| self.refused(error))?;
         }
         if self.config.syscont_mode || self.emulated.is_some() {
@@ -44,50 +41,34 @@ impl Converting<'_> {
         Ok(())
     }
 
-    /// Has the manager prepare what the spec mounts at special directories, and gives what it has for the others. It may give more
-    /// than it is asked for, such as the headers of the kernel.
+    /// Has the manager prepare what the spec mounts at special directories, and gives these with what it has for the others. It may give
+    /// more than it is asked for, such as the headers of the kernel.
     async fn ask_for_special(
         &mut self,
         mgr: &Mgr,
         rootfs: &AbsPath,
         ids: TreeIds,
         shift: ShiftType,
-    ) -> Result<Vec<Mount>, ConvertError> {
+    ) -> Result<(Vec<(MountKind, AbsPath)>, Vec<Mount>), ConvertError> {
         let special = |source| ConvertError::Special { container: self.id.clone(), source };
         let directories = mounts::special_directories(rootfs, self.host).map_err(special)?;
         let mounts::Special { prepared, mut requested } =
             mounts::split_special(&self.spec, &directories, &self.settings)
                 .map_err(|error| self.refused(error))?;
+        if self.conversion.special_directories == SpecialDirectories::RequestedWhereNeeded {
+            let needed = mounts::needed_directories(rootfs, self.host).map_err(special)?;
+            requested.retain(|wish| needed.iter().any(|(_, directory)| *directory == wish.destination));
+        }
         if !prepared.is_empty() {
             let root = ids.root();
             let answer = mgr.prep_mounts(HostUid(root.uid.0), HostGid(root.gid.0), prepared).await;
             self.if_it_can(answer)?;
         }
         if !self.config.syscont_mode {
-            return Ok(Vec::new());
-        }
-        if self.conversion.special_directories == SpecialDirectories::RequestedWhereNeeded {
-            self.retain_needed(rootfs, &mut requested)?;
+            return Ok((directories, Vec::new()));
         }
         let answer = mgr.req_mounts(shift, requested).await;
-        Ok(self.if_it_can(answer)?.unwrap_or_default())
-    }
-
-    /// Takes out what an inner engine can as well have in the rootfs.
-    fn retain_needed(&self, rootfs: &AbsPath, requested: &mut Vec<MountRequest>) -> Result<(), ConvertError> {
-        let on = self.host.file_system(rootfs).map_err(|error| self.not_of_host(error))?;
-        if !UPPER_LAYERS.contains(&on.kind.as_str()) {
-            return Ok(());
-        }
-        let has = |wish: &MountRequest| self.host.rootfs_has_directory(rootfs, &wish.destination);
-        let mut needed = Vec::with_capacity(requested.len());
-        for wish in requested.drain(..) {
-            if has(&wish).map_err(|error| self.not_of_host(error))? {
-                needed.push(wish);
-            }
-        }
-        *requested = needed;
-        Ok(())
+        Ok((directories, self.if_it_can(answer)?.unwrap_or_default()))
     }
 
     /// The answer to a call that not every manager has: none where it has not.

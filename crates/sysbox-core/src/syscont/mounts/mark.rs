@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, path::Path};
 
 use oci_spec::runtime::{Mount, Spec};
 
+use super::places::can_be_given;
 use crate::syscont::Changes;
 
 /// The annotation of a converted spec that says which mounts are the manager's: their sources by destination, as JSON.
@@ -15,10 +16,17 @@ pub const OF_MANAGER: &str = "org.sysbox.mounts-of-manager";
 pub(super) struct Marks(BTreeMap<String, String>);
 
 impl Marks {
-    /// Those of an earlier conversion. An annotation that says something else marks nothing.
-    pub(super) fn read(spec: &Spec) -> Self {
+    /// Those of an earlier conversion. An annotation that says something else marks nothing. Whoever writes a spec can write marks too:
+    /// so they count only where a manager can have given something, which are those of the places that `is_of_manager` knows.
+    pub(super) fn read(spec: &Spec, is_of_manager: impl Fn(&Path) -> bool) -> Self {
         let text = spec.annotations().as_ref().and_then(|annotations| annotations.get(OF_MANAGER));
-        Self(text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default())
+        let mut marks: BTreeMap<String, String> =
+            text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+        marks.retain(|place, _| {
+            let place = Path::new(place);
+            can_be_given(place) && is_of_manager(place)
+        });
+        Self(marks)
     }
 
     pub(super) fn is_empty(&self) -> bool {

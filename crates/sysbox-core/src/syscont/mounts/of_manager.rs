@@ -10,29 +10,36 @@ use oci_spec::runtime::{Mount as SpecMount, Spec};
 use super::{
     list::{field, leads_up},
     mark::Marks,
+    places::can_be_given,
     read_only::Access,
 };
 use crate::{
-    Mount,
+    AbsPath, Mount, MountKind,
     syscont::{Changes, SpecError},
 };
 
 const GIVEN: &str = "the manager keeps for the container what is there";
 
-/// Adds the mounts that the manager gave, save where the spec mounts something itself. In a read-only rootfs they are read-only,
-/// unless the manager is relaxed about it. Those of an earlier conversion that the manager does not give again go.
+/// Adds the mounts that the manager gave, save where the spec mounts something itself, or a conversion may. In a read-only rootfs they
+/// are read-only, unless the manager is relaxed about it. Those of an earlier conversion at these special directories go if the
+/// manager does not give them again; elsewhere they are the spec's own then.
 ///
 /// # Errors
 /// [`SpecError`] of a mount that is given for `/` or by a path with `..`.
 pub fn add_of_manager(
     spec: &mut Spec,
-    given: Vec<Mount>,
+    mut given: Vec<Mount>,
+    directories: &[(MountKind, AbsPath)],
     relaxed: bool,
     changes: &mut Changes,
 ) -> Result<(), SpecError> {
     given.iter().try_for_each(|mount| check(mount.destination.as_path()))?;
+    given.retain(|mount| can_be_given(mount.destination.as_path()));
     let access = Access::of_rootfs(spec, relaxed);
-    let earlier = Marks::read(spec);
+    let special = directories.iter().map(|(_, directory)| directory.as_path());
+    let places: HashSet<&Path> =
+        given.iter().map(|mount| mount.destination.as_path()).chain(special).collect();
+    let earlier = Marks::read(spec, |place| places.contains(place));
     if given.is_empty() && earlier.is_empty() {
         return Ok(());
     }

@@ -6,9 +6,11 @@ use super::list::{Row, field, is_at};
 use crate::syscont::Changes;
 
 /// What programs expect to be able to write.
-const WRITABLE: [Row; 2] = [Row::tmpfs("/run", OPTIONS), Row::tmpfs("/tmp", OPTIONS)];
-
-const OPTIONS: &[&str] = &["rw", "rprivate", "noexec", "nosuid", "nodev", "mode=755", "size=64m"];
+const WRITABLE: [Row; 2] = [
+    Row::tmpfs("/run", &["rw", "rprivate", "noexec", "nosuid", "nodev", "mode=755", "size=64m"]),
+    // Everybody writes there, as everywhere.
+    Row::tmpfs("/tmp", &["rw", "rprivate", "noexec", "nosuid", "nodev", "mode=1777", "size=64m"]),
+];
 
 /// With `root.readonly`: a tmpfs at `/run` and `/tmp` unless the spec mounts something there, and mounts at and below `/sys` read-only; or
 /// read-write where the manager is relaxed about it. Does nothing to other specs.

@@ -16,7 +16,7 @@ use crate::{
 const CGROUPS: &str = "/sys/fs/cgroup";
 
 /// The mounts, parents first.
-const MOUNTS: [Row; 5] = [
+pub(super) const MOUNTS: [Row; 5] = [
     Row { destination: "/sys", kind: "sysfs", source: "sysfs", options: &["noexec", "nosuid", "nodev"] },
     Row { destination: CGROUPS, kind: "cgroup", source: "cgroup", options: &["noexec", "nosuid", "nodev"] },
     Row { destination: "/proc", kind: "proc", source: "proc", options: &["noexec", "nosuid", "nodev"] },

@@ -6,7 +6,7 @@ use super::list::{Row, is_at, put};
 use crate::syscont::{Changes, is_systemd};
 
 /// What systemd keeps in memory. It executes programs below `/run`.
-const MOUNTS: [Row; 2] = [
+pub(super) const MOUNTS: [Row; 2] = [
     Row::tmpfs("/run", &["rw", "rprivate", "nosuid", "nodev", "mode=755", "size=64m"]),
     Row::tmpfs("/run/lock", &["rw", "rprivate", "noexec", "nosuid", "nodev", "size=4m"]),
 ];

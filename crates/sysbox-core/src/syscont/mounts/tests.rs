@@ -1,7 +1,7 @@
 //! All steps together.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
 };
 
@@ -41,7 +41,7 @@ fn convert(spec: &mut Spec, relaxed: bool, changes: &mut Changes) -> Special {
         options: Vec::new(),
     };
     let given = special.requested.iter().map(give).chain([headers]).collect();
-    add_of_manager(spec, given, relaxed, changes).expect("valid mounts");
+    add_of_manager(spec, given, &directories, relaxed, changes).expect("valid mounts");
     order(spec, changes);
     special
 }
@@ -95,6 +95,36 @@ fn converting_what_was_converted_changes_nothing_and_asks_the_same() {
     }
 }
 
+/// Marks that name whatever a spec or a conversion may mount as the manager's.
+fn marks_everywhere() -> String {
+    let kernel = ["/sys", "/sys/fs/cgroup", "/proc", "/dev"];
+    let own =
+        kernel.into_iter().zip(["sysfs", "cgroup", "proc", "tmpfs"]).chain([("/dev/kmsg", "/dev/null")]);
+    let in_memory = ["/run", "/run/lock", "/tmp"].map(|at| (at, "tmpfs"));
+    let marks = own.chain(in_memory).map(|(at, source)| (at.to_owned(), source.to_owned()));
+    let emulated = EMULATED_PATHS.map(|at| (at.to_owned(), format!("/var/lib/sysboxfs/c1{at}")));
+    let of_author =
+        ["/a", "/a/b", "/var/lib", "/var/lib/docker", "/"].map(|at| (at.to_owned(), "/s".to_owned()));
+    let marks: BTreeMap<_, _> = marks.chain(emulated).chain(of_author).collect();
+    serde_json::to_string(&marks).expect("text")
+}
+
+#[test]
+fn marks_of_others_take_nothing_from_a_spec_or_from_what_every_system_container_has() {
+    let author = json!([bind("/etc/shadow", "/dev/null"), bind("/a", "/s"), bind("/var/lib", "/s")]);
+    let marks = marks_everywhere().replacen('{', r#"{"/etc/shadow":"/dev/null","#, 1);
+    let unmarked = spec(json!({ "root": { "path": "/r", "readonly": true }, "mounts": author }));
+    let mut marked = unmarked.clone();
+    marked.set_annotations(Some([(OF_MANAGER.to_owned(), marks)].into()));
+    let converted = |mut spec: Spec| {
+        convert(&mut spec, false, &mut Changes::default());
+        spec
+    };
+    assert_eq!(mounts(&converted(marked.clone())), mounts(&converted(unmarked)));
+    let mut again = converted(marked);
+    assert_eq!(changed(|changes| drop(convert(&mut again, false, changes))), [""; 0]);
+}
+
 fn specs() -> impl Strategy<Value = Spec> {
     let place = prop::sample::select(vec![
         "/",
@@ -117,6 +147,7 @@ fn specs() -> impl Strategy<Value = Spec> {
         "/a",
         "/a/b",
     ]);
+    let marks = marks_everywhere();
     let option = prop::sample::select(vec!["ro", "rw", "rbind", "nodev"]);
     let mount =
         (place, any::<bool>(), prop::collection::vec(option, 0..4)).prop_map(|(at, is_bind, options)| {
@@ -126,12 +157,13 @@ fn specs() -> impl Strategy<Value = Spec> {
             mount["source"] = "/s".into();
             mount
         });
-    (prop::collection::vec(mount, 0..16), any::<bool>(), any::<bool>()).prop_map(|(mounts, readonly, with_systemd)| {
+    (prop::collection::vec(mount, 0..16), any::<[bool; 3]>()).prop_map(move |(mounts, [readonly, with_systemd, is_marked])| {
         let program = if with_systemd { "/sbin/init" } else { "/bin/sh" };
         spec(json!({
             "root": { "path": "/r", "readonly": readonly },
             "process": { "cwd": "/", "args": [program], "env": ["container=x"], "user": { "uid": 0, "gid": 0 } },
             "mounts": mounts,
+            "annotations": { OF_MANAGER: if is_marked { marks.as_str() } else { "" } },
         }))
     })
 }

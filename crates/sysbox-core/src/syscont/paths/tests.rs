@@ -121,6 +121,14 @@ fn what_sysbox_fs_emulates_is_read_only_at_the_end_where_the_rootfs_is() {
 }
 
 #[test]
+fn what_sysbox_fs_emulates_can_be_written_where_the_manager_is_relaxed() {
+    let relaxed = ContainerConfig { relaxed_read_only: true, ..ContainerConfig::default() };
+    let done = completed(spec(SH, true, &[], &["/proc/sys", "/proc/bus"]), &relaxed, true);
+    assert_eq!(done.read_only, list(&["/proc/bus"]));
+    assert_eq!(done.noted, ["linux.readonlyPaths[/proc/sys]"]);
+}
+
+#[test]
 fn proc_sys_that_is_read_only_at_its_place_already_is_not_noted() {
     let paths: Vec<_> = ["/proc/bus"].into_iter().chain(EMULATED_PATHS).collect();
     let done = completed(spec(SYSTEMD, true, &[], &paths), &in_syscont_mode(), true);

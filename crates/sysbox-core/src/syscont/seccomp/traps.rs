@@ -1,6 +1,6 @@
 //! System calls that sysbox-fs carries out for a container (seccomp user notification).
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use oci_spec::runtime::{LinuxSeccompAction as Action, LinuxSeccompArg};
 
@@ -39,8 +39,8 @@ pub(super) fn trap<'a>(profile: &mut Profile<'a>, names: &[&'static str]) -> Tra
     let (mut calls, has_others) = calls(profile, names);
     for call in &mut calls {
         let is_permitted =
-            call.is_permitted || (profile.default == Verdict::Permitted && !call.is_notified_always);
-        call.moves = is_permitted && !call.is_denied;
+            call.is_permitted || (profile.default == Verdict::Permitted && call.always.is_none());
+        call.moves = is_permitted && !call.is_denied();
     }
     let needs_listener = calls.iter().any(|call| call.moves || call.is_notified);
     if calls.iter().any(|call| call.moves) {
@@ -54,13 +54,26 @@ pub(super) fn trap<'a>(profile: &mut Profile<'a>, names: &[&'static str]) -> Tra
 #[derive(Debug, Default)]
 struct Call {
     name: &'static str,
-    /// At least under some conditions. Rules of several kinds decide by their order then, so it is left alone.
-    is_denied: bool,
+    /// What the first rule without conditions says: that decides, whatever others say.
+    always: Option<Verdict>,
+    /// Under some conditions.
+    is_denied_under: bool,
+    /// Under some conditions or without.
     is_permitted: bool,
     is_notified: bool,
-    is_notified_always: bool,
     /// Whether it is to be notified where it is permitted.
     moves: bool,
+}
+
+impl Call {
+    /// Whether it is denied, at least under some conditions: rules of several kinds decide by their order then, so it is left alone.
+    fn is_denied(&self) -> bool {
+        self.always.map_or(self.is_denied_under, denies)
+    }
+}
+
+fn denies(verdict: Verdict) -> bool {
+    matches!(verdict, Verdict::Denied | Verdict::Watched)
 }
 
 /// The system calls by name, and whether the listener is told of others too.
@@ -76,10 +89,13 @@ fn calls(profile: &Profile<'_>, names: &[&'static str]) -> (Vec<Call>, bool) {
                 has_others |= verdict == Verdict::Notified;
                 continue;
             };
-            call.is_denied |= matches!(verdict, Verdict::Denied | Verdict::Watched);
+            if is_conditional {
+                call.is_denied_under |= denies(verdict);
+            } else {
+                call.always.get_or_insert(verdict);
+            }
             call.is_permitted |= verdict == Verdict::Permitted;
             call.is_notified |= verdict == Verdict::Notified;
-            call.is_notified_always |= verdict == Verdict::Notified && !is_conditional;
         }
     }
     (calls, has_others)
@@ -89,53 +105,68 @@ fn find(calls: &[Call], name: &str) -> Option<usize> {
     calls.binary_search_by_key(&name, |call| call.name).ok()
 }
 
-fn moves(calls: &[Call], name: &str) -> bool {
-    find(calls, name).and_then(|place| calls.get(place)).is_some_and(|call| call.moves)
+/// The system call of this name, if it is to be notified where it is permitted.
+fn moving<'c>(calls: &'c [Call], name: &str) -> Option<&'c Call> {
+    find(calls, name).and_then(|place| calls.get(place)).filter(|call| call.moves)
 }
 
-/// Moves system calls from rules that permit them into rules that notify: conditions on arguments go with them, unless the default
-/// permits them under any.
+/// Moves system calls from rules that permit them into rules that notify: conditions on arguments go with them, unless the default, or a
+/// rule without any, decides. What rules without conditions say after the first one goes too: it decides of nothing, and would not be
+/// after that one any more.
 fn notify<'a>(profile: &mut Profile<'a>, calls: &[Call]) {
     let permits_all = profile.default == Verdict::Permitted;
-    let mut always: Vec<&'a str> =
-        calls.iter().filter(|call| call.moves && permits_all).map(|call| call.name).collect();
-    let mut notified: HashSet<_> = profile
-        .rules
-        .iter()
-        .filter(|rule| rule.verdict() == Verdict::Notified)
-        .filter_map(|rule| Some((rule, key(rule.conditions()?))))
-        .flat_map(|(rule, key)| rule.names.iter().map(move |name| (*name, key.clone())))
-        .filter(|(name, _)| moves(calls, name))
-        .collect();
+    let is_always = |name: &str| permits_all || moving(calls, name).is_some_and(|call| call.always.is_some());
+    let always: Vec<&'a str> =
+        calls.iter().filter(|call| call.moves && is_always(call.name)).map(|call| call.name).collect();
+    let mut notified = Notified::default();
+    for rule in profile.rules.iter().filter(|rule| rule.verdict() == Verdict::Notified) {
+        if let Some(conditions) = rule.conditions() {
+            let names = rule.names.iter().copied().filter(|name| moving(calls, name).is_some());
+            notified.missing(names, conditions);
+        }
+    }
     for mut rule in std::mem::take(&mut profile.rules) {
-        let moved: Vec<_> = if rule.verdict() == Verdict::Permitted {
-            rule.names.extract_if(.., |name| moves(calls, name)).collect()
-        } else {
-            Vec::new()
-        };
-        let conditions = rule.conditions().filter(|_| !permits_all);
+        let conditions = rule.conditions();
+        let is_left = conditions.is_some() && rule.verdict() != Verdict::Permitted;
+        let goes = |name: &mut &str| !is_left && moving(calls, name).is_some();
+        let mut moved: Vec<&'a str> = rule.names.extract_if(.., goes).collect();
         if moved.is_empty() || !rule.names.is_empty() {
             profile.rules.push(rule);
         }
-        let Some(conditions) = conditions else {
-            always.extend(moved);
-            continue;
-        };
-        let names: Vec<_> =
-            moved.into_iter().filter(|name| notified.insert((*name, key(conditions)))).collect();
+        moved.retain(|name| !is_always(name));
+        let names = conditions.map(|conditions| notified.missing(moved, conditions)).unwrap_or_default();
         if !names.is_empty() {
-            profile.rules.push(Rule::new(Action::ScmpActNotify, names, Some(conditions)));
+            profile.rules.push(Rule::new(Action::ScmpActNotify, names, conditions));
         }
     }
-    always.sort_unstable();
-    always.dedup();
-    always.retain(|name| !calls.iter().any(|call| call.name == *name && call.is_notified_always));
     if !always.is_empty() {
         profile.rules.push(Rule::new(Action::ScmpActNotify, always, None));
     }
 }
 
 /// Conditions as what can be told apart by hash.
-fn key(conditions: &[LinuxSeccompArg]) -> Vec<(usize, u64, Option<u64>, u32)> {
-    conditions.iter().map(|one| (one.index(), one.value(), one.value_two(), one.op() as u32)).collect()
+type Key = Vec<(usize, u64, Option<u64>, u32)>;
+
+/// What is notified of under which conditions. These can be as long as their rule has names, so they are kept once for all of those.
+#[derive(Default)]
+struct Notified<'a> {
+    numbers: HashMap<Key, usize>,
+    names: HashSet<(&'a str, usize)>,
+}
+
+impl<'a> Notified<'a> {
+    /// Those of these names that were not notified of under these conditions before, and are so from now on.
+    fn missing(
+        &mut self,
+        names: impl IntoIterator<Item = &'a str>,
+        conditions: &[LinuxSeccompArg],
+    ) -> Vec<&'a str> {
+        let key: Key = conditions
+            .iter()
+            .map(|one| (one.index(), one.value(), one.value_two(), one.op() as u32))
+            .collect();
+        let next = self.numbers.len();
+        let number = *self.numbers.entry(key).or_insert(next);
+        names.into_iter().filter(|name| self.names.insert((name, number))).collect()
+    }
 }

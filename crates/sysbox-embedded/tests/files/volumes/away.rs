@@ -128,3 +128,27 @@ fn two_containers_on_one_rootfs_do_not_both_get_a_volume_for_a_place_of_it() {
     stop(&mgr, "other");
     block_on(mgr.req_mounts(&wishes("c"))).expect("alone by now");
 }
+
+#[test]
+fn of_two_containers_that_ask_at_the_same_time_one_gets_the_volume() {
+    let place = Place::new();
+    let rootfs = rootfs(&place);
+    for nth in 0..2000 {
+        fs::write(rootfs.as_path().join(format!("var/lib/docker/{nth}")), "").expect("writable");
+    }
+    let ask = |name: &'static str| {
+        let mgr = place.open(Host::real());
+        start(&mgr, name, &rootfs);
+        move || {
+            let mounts = vec![MountRequest { kind: MountKind::VarLibDocker, destination: abs(DOCKER) }];
+            let request = MountRequests { id: id(name), rootfs_shift: ShiftType::IdMappedMount, mounts };
+            block_on(mgr.req_mounts(&request)).map(drop).map_err(|error| error.kind)
+        }
+    };
+    let (first, second) = (ask("c"), ask("other"));
+    let outcomes = std::thread::scope(|scope| {
+        [scope.spawn(first), scope.spawn(second)].map(|thread| thread.join().expect("it does not panic"))
+    });
+    let refused = outcomes.iter().filter(|outcome| **outcome == Err(ErrorKind::FailedPrecondition)).count();
+    assert_eq!((refused, outcomes.iter().flatten().count()), (1, 1), "{outcomes:?}");
+}

@@ -35,6 +35,29 @@ fn ids_that_the_manager_mandates_come_before_those_of_the_spec() {
 }
 
 #[test]
+fn what_the_spec_says_of_ids_need_not_be_a_system_containers_where_the_manager_mandates_others() {
+    let extents = json!([{ "containerID": 0, "hostID": 9, "size": 1000 }]);
+    let thousand = || spec(json!({ "linux": { "uidMappings": extents, "gidMappings": extents } }));
+    let ids_of_manager = ContainerConfig {
+        uid_mappings: mappings(700_000),
+        gid_mappings: mappings(700_000),
+        ..ContainerConfig::default()
+    };
+    let userns = Some(path("/proc/7/ns/user"));
+    let userns_of_manager = ContainerConfig { userns, ..ContainerConfig::default() };
+    for (config, spec) in [
+        (ids_of_manager, thousand()),
+        (userns_of_manager.clone(), thousand()),
+        (userns_of_manager, mapped_from(231_072)),
+    ] {
+        let mut host = host();
+        host.expect_id_mappings().returning(|_| Ok((mappings(700_000), mappings(700_000))));
+        let converted = convert(mandating(config), spec, &host, &ids_only()).expect("the manager's count");
+        assert_eq!(ids(&converted), (range(700_000), range(700_000)));
+    }
+}
+
+#[test]
 fn ids_of_the_spec_come_before_new_ones() {
     let mgr = mandating(ContainerConfig::default());
     let converted = convert(mgr, mapped_from(700_000), &host(), &ids_only()).expect("converted");
@@ -96,9 +119,11 @@ fn a_user_namespace_that_maps_others_than_the_spec_says_or_the_hosts_root_is_not
 #[test]
 fn ids_that_the_manager_gives_keep_the_rules_of_those_of_a_spec() {
     let hosts_root = IdMappings::new([crate::IdMapping::new(0, 0, 65_536).expect("valid")]).expect("valid");
-    for (uid_mappings, gid_mappings) in
-        [(hosts_root, mappings(1)), (mappings(231_072), IdMappings::default())]
-    {
+    for (uid_mappings, gid_mappings) in [
+        (hosts_root, mappings(1)),
+        (mappings(231_072), IdMappings::default()),
+        (IdMappings::default(), mappings(1)),
+    ] {
         let config = ContainerConfig { uid_mappings, gid_mappings, ..ContainerConfig::default() };
         let error = convert(mandating(config), spec(json!({})), &host(), &ids_only()).expect_err("wrong ids");
         assert!(matches!(error, ConvertError::WrongIds { .. }), "{error}");

@@ -155,3 +155,14 @@ fn system_calls_are_trapped_in_the_profile_where_somebody_listens_and_else_only_
     let without = convert(giving_ids(), with_everything(), &host(), &conversion).expect("converted");
     assert_eq!((without.traps.len(), listener(&without)), (0, None), "nobody would answer them");
 }
+
+#[test]
+fn the_groups_that_may_ping_are_those_of_the_container_in_any_mode() {
+    let name = "net.ipv4.ping_group_range";
+    for mgr in [giving_ids(), not_syscont()] {
+        let spec = spec(json!({ "linux": { "sysctl": { name: "0 2147483647" } } }));
+        let converted = convert(mgr, spec, &host(), &ids_only()).expect("converted");
+        let sysctls = converted.spec.linux().as_ref().and_then(|linux| linux.sysctl().as_ref());
+        assert_eq!(sysctls.and_then(|sysctls| sysctls.get(name)).map(String::as_str), Some("0 65535"));
+    }
+}

@@ -20,7 +20,7 @@ fn the_hosts_network_is_refused_by_what_the_path_names_and_not_by_its_name() {
     for path in ["/proc/1/ns/net", "/proc/self/ns/net", "/run/netns/host"] {
         let error = broken(five_namespaces_and(json!([{ "type": "network", "path": path }])));
         assert_eq!(error.field, "linux.namespaces[network].path");
-        assert!(error.rule.contains("host's network"), "{error}");
+        assert!(error.rule.contains("the host's network namespace"), "{error}");
     }
     let of_another = five_namespaces_and(json!([{ "type": "network", "path": "/run/netns/a" }]));
     let converted = convert(giving_ids(), of_another, &host(), &ids_only()).expect("not the host's");
@@ -31,6 +31,34 @@ fn the_hosts_network_is_refused_by_what_the_path_names_and_not_by_its_name() {
 fn a_network_namespace_that_is_not_there_is_refused() {
     let error = broken(five_namespaces_and(json!([{ "type": "network", "path": "/run/netns/gone" }])));
     assert_eq!(error.field, "linux.namespaces[network].path");
+}
+
+fn joining_ipc(path: &str) -> Spec {
+    let kinds = ["pid", "uts", "mount", "network"].map(|kind| json!({ "type": kind }));
+    let ipc = json!({ "type": "ipc", "path": path });
+    spec(json!({ "linux": { "namespaces": kinds.into_iter().chain([ipc]).collect::<Vec<_>>() } }))
+}
+
+fn mapped(extents: &serde_json::Value) -> Spec {
+    spec(json!({ "linux": { "uidMappings": extents, "gidMappings": extents } }))
+}
+
+fn seccomp(extra: serde_json::Value) -> Spec {
+    let mut seccomp = json!({ "defaultAction": "SCMP_ACT_ERRNO" });
+    put_over(&mut seccomp, extra);
+    spec(json!({ "linux": { "seccomp": seccomp } }))
+}
+
+#[test]
+fn mappings_that_are_none_are_refused_whatever_the_manager_mandates() {
+    let config = ContainerConfig {
+        uid_mappings: mappings(500_000),
+        gid_mappings: mappings(500_000),
+        ..ContainerConfig::default()
+    };
+    let broken = mapped(&json!([{ "containerID": 0, "hostID": 4_294_967_290_u32, "size": 10 }]));
+    let error = convert(mandating(config), broken, &host(), &ids_only()).expect_err("beyond the last id");
+    assert!(matches!(error, ConvertError::Spec { .. }), "{error}");
 }
 
 #[test]
@@ -51,6 +79,23 @@ fn a_spec_that_breaks_a_rule_is_refused_before_anybody_is_asked() {
         ("up from the root", "mounts[0].destination", destination("/a/../../etc")),
         ("NUL", "mounts[0].destination", destination("/a\0b")),
         ("nowhere", "mounts[0].destination", destination("")),
+        ("the host's processes", "linux.namespaces[ipc].path", joining_ipc("/proc/1/ns/ipc")),
+        (
+            "too few ids",
+            "linux.uidMappings",
+            mapped(&json!([{ "containerID": 0, "hostID": 700_000, "size": 1000 }])),
+        ),
+        ("no ids", "linux.uidMappings", mapped(&json!([{ "containerID": 0, "hostID": 700_000, "size": 0 }]))),
+        (
+            "another machine",
+            "linux.seccomp.architectures",
+            seccomp(json!({ "architectures": ["SCMP_ARCH_S390X"] })),
+        ),
+        (
+            "neither allows nor denies",
+            "linux.seccomp.defaultAction",
+            seccomp(json!({ "defaultAction": "SCMP_ACT_LOG" })),
+        ),
     ] {
         let error = broken(spec);
         assert!(error.field.starts_with(field), "{why}: {error}");

@@ -1,5 +1,7 @@
 //! What the manager gives is taken where the spec has nothing, and known again by its mark.
 
+use std::collections::BTreeMap;
+
 use serde_json::json;
 
 use super::*;
@@ -15,8 +17,14 @@ fn given(destination: &str, source: &str) -> Mount {
     Mount { source: source.to_owned(), destination: abs(destination), kind: "bind".to_owned(), options }
 }
 
+/// The special directories of a container.
+fn special(places: &[&str]) -> Vec<(MountKind, AbsPath)> {
+    places.iter().zip(MountKind::ALL).map(|(at, kind)| (kind, abs(at))).collect()
+}
+
 fn add(spec: &mut Spec, given: Vec<Mount>, relaxed: bool) -> Vec<String> {
-    changed(|changes| add_of_manager(spec, given, relaxed, changes).expect("valid mounts"))
+    let directories = special(&["/var/lib/docker", "/a", "/b", "/c"]);
+    changed(|changes| add_of_manager(spec, given, &directories, relaxed, changes).expect("valid mounts"))
 }
 
 fn source<'a>(spec: &'a Spec, at: &str) -> Option<&'a str> {
@@ -106,6 +114,42 @@ fn a_mount_with_another_source_than_the_manager_gave_is_the_users_own() {
 }
 
 #[test]
+fn a_mark_counts_at_special_directories_and_where_the_manager_gives_something_and_nowhere_else() {
+    let places = ["/a", "/proc", "/run", "/tmp", "/sys/kernel", "/etc/shadow", "/h"];
+    let marks: BTreeMap<_, _> = places.map(|at| (at, "/s")).into();
+    let marked = spec(json!({
+        "annotations": { OF_MANAGER: serde_json::to_string(&marks).expect("text") },
+        "mounts": places.map(|at| bind(at, "/s")),
+    }));
+    let mut converted = marked.clone();
+    // What every system container has is no place for the manager's, even if it is said to be a special directory.
+    let directories = special(&["/a", "/proc", "/run"]);
+    let mut answer = |given| {
+        changed(|changes| {
+            add_of_manager(&mut converted, given, &directories, false, changes).expect("valid");
+        })
+    };
+    assert_eq!(answer(vec![given("/h", "/headers")]), ["mounts[/a]", "mounts[/h]", MARK]);
+    assert_eq!(answer(vec![given("/h", "/headers"), given("/run", "/x")]), [""; 0]);
+    assert_eq!(destinations(&converted), places[1..].iter().map(Path::new).collect::<Vec<_>>());
+    assert_eq!(source(&converted, "/h"), Some("/headers"));
+    let mut unasked = marked.clone();
+    let fields =
+        changed(|changes| add_of_manager(&mut unasked, Vec::new(), &[], false, changes).expect("valid"));
+    assert_eq!((fields, unasked), (Vec::new(), marked), "nobody is asked, so nothing of it goes");
+}
+
+#[test]
+fn nothing_of_the_managers_is_mounted_where_a_conversion_mounts_something_itself() {
+    let mut spec = spec(json!({}));
+    let before = spec.clone();
+    let answer = ["/run", "/tmp/", "/proc/sys", "/dev"].map(|at| given(at, "/v")).to_vec();
+    assert_eq!(add(&mut spec, answer, false), [""; 0]);
+    assert_eq!(spec.annotations(), before.annotations());
+    assert!(destinations(&spec).is_empty());
+}
+
+#[test]
 fn a_mark_that_is_none_marks_nothing() {
     for text in ["", "[]", "{", r#"{"/a":1}"#, r#"{"/a":{"/a":"/s"}}"#] {
         let mut spec = spec(json!({ "annotations": { OF_MANAGER: text }, "mounts": [bind("/a", "/s")] }));
@@ -120,7 +164,7 @@ fn a_manager_that_mounts_over_the_root_or_by_dotdot_is_refused_and_named() {
         let mut spec = spec(json!({}));
         let before = spec.clone();
         let answer = vec![given("/fine", "/f"), given(lie, "/evil")];
-        let error = add_of_manager(&mut spec, answer, false, &mut Changes::default()).expect_err(lie);
+        let error = add_of_manager(&mut spec, answer, &[], false, &mut Changes::default()).expect_err(lie);
         assert_eq!((&*error.field, &*error.found), (&*format!("mounts[{lie}]"), "given by the manager"));
         assert_eq!(spec, before, "nothing of such an answer is taken");
     }

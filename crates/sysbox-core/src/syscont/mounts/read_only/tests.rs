@@ -3,7 +3,10 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::syscont::mounts::testing::{bind, changed, is_mounted, options, spec, tmpfs};
+use crate::syscont::mounts::{
+    add_system_mounts,
+    testing::{bind, changed, is_mounted, options, spec, tmpfs},
+};
 
 fn complete(spec: &mut Spec, relaxed: bool) -> Vec<String> {
     changed(|changes| complete_read_only(spec, relaxed, changes))
@@ -32,11 +35,8 @@ fn a_rootfs_that_can_be_written_takes_nothing() {
 fn a_read_only_rootfs_has_a_tmpfs_at_run_and_tmp() {
     let mut spec = read_only(&Value::Null);
     assert_eq!(complete(&mut spec, false), ["mounts[/run]", "mounts[/tmp]"]);
-    for at in ["/run", "/tmp"] {
-        assert_eq!(
-            options(&spec, at),
-            ["rw", "rprivate", "noexec", "nosuid", "nodev", "mode=755", "size=64m"]
-        );
+    for (at, mode) in [("/run", "mode=755"), ("/tmp", "mode=1777")] {
+        assert_eq!(options(&spec, at), ["rw", "rprivate", "noexec", "nosuid", "nodev", mode, "size=64m"]);
     }
     assert_eq!(complete(&mut spec, false), [""; 0]);
 }
@@ -71,6 +71,15 @@ fn where_the_manager_is_relaxed_mounts_at_and_below_sys_can_be_written() {
     assert_eq!(options(&spec, "/sys/kernel"), ["rbind", "rw"]);
     assert_eq!(options(&spec, "/sys/x"), ["rw"]);
     assert_eq!(complete(&mut spec, true), [""; 0]);
+}
+
+#[test]
+fn what_replaces_a_mount_outside_of_sys_has_not_its_access() {
+    let proc = json!({ "destination": "/proc", "type": "proc", "source": "proc", "options": ["ro"] });
+    let mut spec = read_only(&json!([proc, sysfs(&["ro"])]));
+    add_system_mounts(&mut spec, &mut Changes::default());
+    assert_eq!(options(&spec, "/proc"), ["noexec", "nosuid", "nodev"]);
+    assert_eq!(options(&spec, "/sys"), ["noexec", "nosuid", "nodev", "ro"]);
 }
 
 #[test]

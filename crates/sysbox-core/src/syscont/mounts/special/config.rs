@@ -7,10 +7,10 @@ use saphyr_parser::{Event, Parser, ScalarStyle};
 use serde::Deserialize;
 
 use super::{UnreadableConfig, constant};
-use crate::{AbsPath, HostPort, syscont::mounts::list::leads_up};
+use crate::{AbsPath, HostPort, path::InvalidPath, syscont::mounts::list::leads_up};
 
-/// What the kernel keeps, in which nothing can be kept.
-const OF_KERNEL: [&str; 3] = ["/proc", "/sys", "/dev"];
+/// What editors of some systems begin UTF-8 with.
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 /// The most bytes of YAML that are read: the parser takes up to 150 times as much memory.
 const MOST_OF_YAML: usize = 64 << 10;
 /// The most that an error repeats of a value.
@@ -54,20 +54,23 @@ impl Config {
         let Some(content) = host.rootfs_file(rootfs, &constant(file))? else { return Ok(None) };
         let value = read(&content).map_err(|Wrong(found)| wrong(found, rule))?;
         let Some(value) = value.filter(|value| !value.is_empty()) else { return Ok(None) };
-        let place = place(&value).map_err(|rule| wrong(format!("naming {}", shown(&value)), &rule))?;
+        let place = place(&value).map_err(|rule| wrong(format!("naming {}", shown(&value)), rule))?;
         Ok(Some(place))
     }
 }
 
-/// A place in the container that can be a special directory.
-fn place(value: &str) -> Result<AbsPath, String> {
-    let place =
-        AbsPath::new(value).map_err(|_| "give an absolute path of at most 4095 bytes, without NUL")?;
-    let path = place.as_path();
-    if leads_up(path) || path == Path::new("/") || OF_KERNEL.iter().any(|kernels| path.starts_with(kernels)) {
-        return Err(
-            "give a directory below the root, without `..` and outside of /proc, /sys and /dev".to_owned()
-        );
+/// A place in the container, or the rule that it breaks.
+fn place(value: &str) -> Result<AbsPath, &'static str> {
+    let place = AbsPath::new(value).map_err(|error| match error {
+        InvalidPath::Relative { .. } => "give an absolute path",
+        InvalidPath::Nul { .. } => "give a path without NUL",
+        InvalidPath::TooLong { .. } => "give a path of at most 4095 bytes",
+    })?;
+    if leads_up(place.as_path()) {
+        return Err("give a path without `..`");
+    }
+    if place.as_path() == Path::new("/") {
+        return Err("give a directory below the root");
     }
     Ok(place)
 }
@@ -78,14 +81,14 @@ fn shown(value: &str) -> String {
     format!("{beginning:?}{rest}")
 }
 
-/// `data-root` of Docker's configuration. The parser passes over all else without recursion.
+/// `data-root` of Docker's configuration, with or without a byte order mark. The parser passes over all else without recursion.
 fn data_root(content: &[u8]) -> Result<Option<String>, Wrong> {
     #[derive(Deserialize)]
     struct Daemon {
         #[serde(rename = "data-root")]
         data_root: Option<String>,
     }
-    let content = content.trim_ascii();
+    let content = content.strip_prefix(BYTE_ORDER_MARK).unwrap_or(content).trim_ascii();
     match content.first() {
         None => Ok(None),
         // What serde derives takes a list of values as well.

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::{
     MockHostPort, Mount as GivenMount,
+    host::FileSystem,
     syscont::{
         Changes,
         mounts::{
@@ -75,10 +76,54 @@ fn of_two_kinds_at_one_place_the_first_has_it() {
 }
 
 #[test]
-fn one_below_another_is_a_part_of_that_one() {
-    let found = directories(&[("/etc/rancher/k3s/config.yaml", "data-dir: /var/lib/rancher\n")]);
-    let kinds: Vec<MountKind> = found.into_iter().map(|(kind, _)| kind).collect();
-    assert_eq!(kinds, all_but(&[MountKind::VarLibRancherRke2]), "two copies of it would meet in the rootfs");
+fn one_below_another_is_a_part_of_that_one_and_neither_requested_nor_needed() {
+    let files = &[("/etc/rancher/k3s/config.yaml", "data-dir: /var/lib/rancher\n")];
+    let special = split_special(&spec(json!({})), &directories(files), &Settings::default()).expect("valid");
+    let wanted = all_but(&[MountKind::VarLibRancherRke2]);
+    assert_eq!(requested(&special), wanted, "two copies of it would meet in the rootfs");
+    let mut host = host(files);
+    host.expect_file_system().returning(|_| {
+        let (kind, root) = ("overlay".to_owned(), "/".into());
+        Ok(FileSystem { kind, mount_point: abs("/"), root, read_only: false })
+    });
+    let needed = needed_directories(&abs("/rootfs"), &host).expect("readable");
+    assert_eq!(needed.into_iter().map(|(kind, _)| kind).collect::<Vec<_>>(), wanted);
+}
+
+#[test]
+fn what_is_bound_at_one_below_another_is_prepared() {
+    let directories = directories(&[("/etc/rancher/k3s/config.yaml", "data-dir: /var\n")]);
+    let spec = spec(json!({ "mounts": [bind("/var/lib/docker", "/images"), bind("/var/lib", "/lib")] }));
+    let special = split_special(&spec, &directories, &Settings::default()).expect("valid");
+    assert_eq!(special.prepared, [MountToPrepare { source: abs("/images"), exclusive: true }]);
+    assert_eq!(requested(&special), [MountKind::VarLibRancherK3s]);
+}
+
+#[test]
+fn one_that_needs_no_directory_of_the_hosts_is_left_out() {
+    let wanted = all_but(&[MountKind::VarLibDocker]);
+    for place in ["/dev/shm/docker", "/proc", "/proc/x", "/sys//", "/dev", "/run", "/run/lock/", "/tmp"] {
+        let content = format!(r#"{{"data-root":"{place}"}}"#);
+        let mut host = MockHostPort::new();
+        host.expect_rootfs_file().returning(move |_, file| {
+            Ok(file.as_path().ends_with("daemon.json").then(|| content.clone().into_bytes()))
+        });
+        let found = special_directories(&abs("/rootfs"), &host).expect("readable");
+        assert_eq!(found.into_iter().map(|(kind, _)| kind).collect::<Vec<_>>(), wanted, "{place}");
+    }
+}
+
+#[test]
+fn of_several_mounts_at_one_the_last_is_prepared_if_it_is_a_bind_mount() {
+    let without_source = json!({ "destination": "/var/lib/docker", "type": "bind" });
+    let over = |last: Value| {
+        split(&json!([bind("/var/lib/docker", "/1"), without_source, bind("/var/lib/k0s", "/2"), last]))
+    };
+    let sources = |special: Special| -> Vec<String> {
+        special.prepared.into_iter().map(|one| one.source.to_string()).collect()
+    };
+    assert_eq!(sources(over(bind("/var/lib//docker/", "/3"))), ["/2", "/3"]);
+    assert_eq!(sources(over(tmpfs("/var/lib/docker"))), ["/2"]);
 }
 
 #[test]
@@ -154,7 +199,7 @@ fn what_the_manager_gave_to_an_earlier_conversion_is_requested_again_and_not_pre
     let split = |spec: &Spec| split_special(spec, &directories, &Settings::default()).expect("valid");
     let first = split(&spec);
     let answer = directories.iter().map(|(_, at)| given(&at.to_string())).collect();
-    add_of_manager(&mut spec, answer, false, &mut Changes::default()).expect("valid");
+    add_of_manager(&mut spec, answer, &directories, false, &mut Changes::default()).expect("valid");
     assert_eq!(split(&spec), first);
-    assert_eq!(requested(&first), [MountKind::VarLibDocker, MountKind::VarLibKubelet]);
+    assert_eq!(requested(&first), [MountKind::VarLibDocker], "what is below is a part of it");
 }

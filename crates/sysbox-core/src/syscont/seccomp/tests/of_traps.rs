@@ -97,6 +97,26 @@ fn what_is_denied_is_not_trapped() {
 }
 
 #[test]
+fn a_rule_without_conditions_decides_whether_a_system_call_is_denied_and_of_several_the_first() {
+    let (allow, log, error) = ("SCMP_ACT_ALLOW", "SCMP_ACT_LOG", "SCMP_ACT_ERRNO");
+    let trace = rule_if("SCMP_ACT_TRACE", &["mount"], 1);
+    let notify = rule("SCMP_ACT_NOTIFY", &["mount"]);
+    for default in [allow, error] {
+        let rules = |given: &[Value]| {
+            let (seccomp, _) = trapped(profile(default, json!(given)), &["mount"]);
+            seccomp.get("syscalls").cloned().expect("rules")
+        };
+        for given in [[rule(allow, &["mount"]), trace.clone()], [trace.clone(), rule(log, &["mount"])]] {
+            assert_eq!(rules(&given), json!([trace, notify]), "{default}");
+        }
+        let given = [rule(allow, &["mount"]), rule(error, &["mount", "bpf"]), rule(log, &["mount"])];
+        assert_eq!(rules(&given), json!([rule(error, &["bpf"]), notify]), "{default}");
+        let denied = [rule(error, &["mount"]), rule(allow, &["mount"]), rule_if(allow, &["mount"], 1)];
+        assert_eq!(rules(&denied), json!(denied), "{default}");
+    }
+}
+
+#[test]
 fn a_default_of_allow_is_trapped_without_conditions() {
     let given = [rule_if("SCMP_ACT_LOG", &["mount"], 1), rule("SCMP_ACT_ERRNO", &["bpf"])];
     let (seccomp, _) = trapped(profile("SCMP_ACT_ALLOW", json!(given)), &["umount2", "mount"]);
