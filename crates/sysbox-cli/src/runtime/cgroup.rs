@@ -6,6 +6,7 @@ use std::{
     collections::BTreeSet,
     fs::{self, OpenOptions},
     io::{self, Write},
+    os::fd::OwnedFd,
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -22,6 +23,9 @@ use super::signals::wait_readable;
 use walk::Open;
 
 const ROOT: &str = "/sys/fs/cgroup";
+
+/// As many processes of a container are waited for singly, the first ones of it: descriptors are few.
+const MOST_WAITED_FOR: usize = 256;
 
 /// How long processes get to end after SIGKILL. One that takes longer sleeps in the kernel and would for ever.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -117,10 +121,17 @@ impl Cgroup {
     /// Ends every process in it, frozen ones too, and waits until they are gone.
     pub(crate) fn kill(&self) -> anyhow::Result<()> {
         let deadline = Instant::now() + PATIENCE;
+        // One that has left its cgroup has not ended yet, and libcontainer would take it to be alive. The kernel has the first process
+        // of a container end after all others.
+        let seen = self.pids()?.into_iter().take(MOST_WAITED_FOR).filter_map(open);
+        let seen: Vec<OwnedFd> = seen.collect();
         self.kill_at_once()?;
         loop {
             let pids = self.pids()?;
             if pids.is_empty() {
+                for process in &seen {
+                    wait_readable(process, deadline)?;
+                }
                 return Ok(());
             }
             if Instant::now() > deadline {
@@ -268,6 +279,10 @@ fn end(pid: i32) -> anyhow::Result<()> {
         Ok(()) | Err(Errno::SRCH) => Ok(()),
         Err(e) => Err(e).with_context(|| format!("cannot end process {pid:?}")),
     }
+}
+
+fn open(pid: i32) -> Option<OwnedFd> {
+    pidfd_open(Pid::from_raw(pid)?, PidfdFlags::empty()).ok()
 }
 
 /// Waits until a process has ended, or until the deadline.
