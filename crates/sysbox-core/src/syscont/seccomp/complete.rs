@@ -38,28 +38,30 @@ pub(super) fn require_known(seccomp: &LinuxSeccomp) -> Result<(), SpecError> {
 /// Has a profile permit what is in the table, and gives the names of which it said something else.
 pub(super) fn complete(profile: &mut Profile<'_>) -> Vec<&'static str> {
     let mut calls = ALLOWED.map(|name| Call { name, ..Call::default() });
+    let mut finder = Finder::default();
     if profile.default == Verdict::Permitted {
         profile.take_out(|verdict, is_conditional, name| {
-            let denied = find(&mut calls, name)
+            let denied = finder
+                .find(&mut calls, name)
                 .filter(|call| verdict == Verdict::Denied && !(is_conditional && call.keeps_conditions()));
             denied.map(|call| call.is_changed = true).is_some()
         });
     } else {
-        permit(profile, &mut calls);
+        permit(profile, &mut calls, finder);
     }
     calls.into_iter().filter(|call| call.is_changed).map(|call| call.name).collect()
 }
 
 /// Completes a profile that denies by default.
-fn permit(profile: &mut Profile<'_>, calls: &mut [Call]) {
+fn permit(profile: &mut Profile<'_>, calls: &mut [Call], mut finder: Finder) {
     let of_others = |rule: &&Rule<'_>| matches!(rule.verdict(), Verdict::Watched | Verdict::Notified);
     for name in profile.rules.iter().filter(of_others).flat_map(|rule| &rule.names) {
-        if let Some(call) = find(calls, name) {
+        if let Some(call) = finder.find(calls, name) {
             call.is_of_others = true;
         }
     }
     profile.take_out(|verdict, is_conditional, name| {
-        let Some(call) = find(calls, name) else { return false };
+        let Some(call) = finder.find(calls, name) else { return false };
         let goes = match verdict {
             Verdict::Denied => true,
             Verdict::Permitted => is_conditional && !call.keeps_conditions(),
@@ -98,7 +100,17 @@ impl Call {
     }
 }
 
-fn find<'c>(calls: &'c mut [Call], name: &str) -> Option<&'c mut Call> {
-    let place = ALLOWED.binary_search(&name).ok()?;
-    calls.get_mut(place)
+/// Finds system calls by name. Engines list them by name, as the table does: so it is looked first at the one behind the last.
+#[derive(Default)]
+struct Finder {
+    next: usize,
+}
+
+impl Finder {
+    fn find<'c>(&mut self, calls: &'c mut [Call], name: &str) -> Option<&'c mut Call> {
+        let is_next = ALLOWED.get(self.next).is_some_and(|next| *next == name);
+        let place = if is_next { self.next } else { ALLOWED.binary_search(&name).ok()? };
+        self.next = place + 1;
+        calls.get_mut(place)
+    }
 }
