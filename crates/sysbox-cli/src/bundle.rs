@@ -6,10 +6,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use oci_spec::runtime::{Mount, Spec};
+use oci_spec::runtime::Spec;
 use sysbox::{
     AbsPath, HostPort, InvalidPath,
-    syscont::{self, SpecError},
+    syscont::{self, SpecError, mounts::is_bind},
 };
 
 /// A bundle whose spec can be run as a system container, as far as can be told without changing anything.
@@ -65,16 +65,6 @@ impl Bundle {
             identity.map_err(|e| SpecError::new("root.path", format!("{rootfs}"), e.to_string()))?;
         Ok(Self { dir, spec, rootfs, rootfs_identity })
     }
-}
-
-/// Whether a mount of a spec is a bind mount.
-pub(crate) fn is_bind(mount: &Mount) -> bool {
-    mount.typ().as_deref() == Some("bind") || has_option(mount, "bind") || has_option(mount, "rbind")
-}
-
-/// Whether a mount of a spec has an option, to the letter.
-pub(crate) fn has_option(mount: &Mount, option: &str) -> bool {
-    mount.options().iter().flatten().any(|set| set == option)
 }
 
 /// Makes the source of every bind mount absolute, without symbolic links.

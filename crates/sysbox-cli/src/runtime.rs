@@ -7,6 +7,7 @@ mod clean_up;
 mod clone;
 mod create;
 mod delegate;
+mod descriptor;
 pub(crate) mod fs;
 mod fs_state;
 mod mount_points;

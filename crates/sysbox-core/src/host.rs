@@ -50,6 +50,11 @@ impl OverlayLayers {
     pub fn has_option(&self, option: &str) -> bool {
         self.options.iter().any(|set| set == option)
     }
+
+    /// Whether a change of an owner alone copies the whole file into the upper layer.
+    pub fn copies_up_whole_files(&self) -> bool {
+        !self.has_option("metacopy=on")
+    }
 }
 
 /// Which namespace it is: two are the same if these are.

@@ -6,15 +6,16 @@
 use std::path::Path;
 
 use anyhow::Context;
+use oci_spec::runtime::Mount;
 use sysbox::{
     AbsPath, Converted, HostPort, IdMappings, ShiftType,
     host::Feature,
     linux::{LinuxHost, UserNamespace, idmap},
+    syscont::mounts::is_bind,
     tree::TreeIds,
 };
 
 use super::mounts::{PrivateMounts, Submounts, bind};
-use crate::bundle::{has_option, is_bind};
 
 /// Mounts every source of a bind mount of a converted spec at a private place, and puts that place into the spec.
 pub(super) fn give(
@@ -40,6 +41,11 @@ pub(super) fn give(
         mount.set_source(Some(target.into()));
     }
     Ok(())
+}
+
+/// Whether a mount of a spec has an option, to the letter.
+fn has_option(mount: &Mount, option: &str) -> bool {
+    mount.options().iter().flatten().any(|set| set == option)
 }
 
 /// Whether the files of a source are the host's, and its mount can be ID-mapped.

@@ -21,7 +21,7 @@ pub(super) fn expect(
     claim: &Claim,
     record: &mut Record,
 ) -> anyhow::Result<()> {
-    let copies_up = host.overlay_layers(rootfs)?.is_some_and(|layers| !layers.has_option("metacopy=on"));
+    let copies_up = host.overlay_layers(rootfs)?.is_some_and(|layers| layers.copies_up_whole_files());
     if copies_up && !sysbox.mgr.config().no_rootfs_cloning {
         record.cloned = true;
         claim.save(record)?;

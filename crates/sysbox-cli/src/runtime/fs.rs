@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use oci_spec::runtime::Spec;
-use sysbox::{AbsPath, ErrorKind, Fs, FsRegInfo, HostGid, HostUid, Sysbox, blocking::wait};
+use sysbox::{AbsPath, Fs, FsRegInfo, HostGid, HostUid, Sysbox, blocking::wait};
 
 use super::{Prepared, PrivateMounts, SeccompListener};
 use crate::container::ProcessId;
@@ -13,7 +13,7 @@ pub(crate) fn get_config(sysbox: &mut Sysbox) -> anyhow::Result<()> {
     if sysbox.fs.enabled() {
         match wait(sysbox.fs.get_config()) {
             Ok(mountpoint) => tracing::debug!(%mountpoint, "sysbox-fs emulates /proc and /sys"),
-            Err(error) if error.port_error().is_some_and(|port| port.kind == ErrorKind::Unimplemented) => {
+            Err(error) if error.is_unimplemented() => {
                 sysbox.fs = Fs::new(sysbox.id().clone(), None, None);
             }
             Err(error) => return Err(error.into()),

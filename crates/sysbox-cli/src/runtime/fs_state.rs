@@ -2,8 +2,7 @@
 
 use anyhow::{Context, bail};
 use sysbox::{
-    AbsPath, Converted, ErrorKind, FsEntry, FsEntryKind, SessionError, Sysbox, blocking::wait,
-    linux::within::LastName,
+    AbsPath, Converted, FsEntry, FsEntryKind, SessionError, Sysbox, blocking::wait, linux::within::LastName,
 };
 
 use super::{
@@ -45,7 +44,7 @@ pub(super) fn make(
 /// What the manager wants; nothing where it does not know of such entries.
 fn entries(sysbox: &Sysbox, tree: &Tree) -> Result<Vec<FsEntry>, SessionError> {
     match wait(sysbox.mgr.req_fs_state(tree.name.clone())) {
-        Err(error) if error.port_error().is_some_and(|port| port.kind == ErrorKind::Unimplemented) => {
+        Err(error) if error.is_unimplemented() => {
             clone::tell_refusal(&error);
             Ok(Vec::new())
         }

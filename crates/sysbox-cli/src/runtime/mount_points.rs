@@ -24,13 +24,11 @@ use sysbox::{
         LinuxHost,
         within::{self, Entry, LastName, Place},
     },
+    syscont::mounts::is_bind,
 };
 
 use super::{Ground, rootfs};
-use crate::{
-    bundle::is_bind,
-    container::{Claim, Containers, Made, Record},
-};
+use crate::container::{Claim, Containers, Made, Record};
 
 /// The permissions of a directory that something is mounted at.
 const DIRECTORY: u32 = 0o755;

@@ -3,27 +3,18 @@
 //! libcontainer hands it over while it creates the container, in this process, and waits for no answer: what it sends waits in the
 //! socket until the container is created.
 
-use std::{
-    io::IoSliceMut,
-    mem::MaybeUninit,
-    os::{
-        fd::{AsFd, OwnedFd},
-        unix::net::{UnixListener, UnixStream},
-    },
-};
+use std::os::{fd::AsFd, unix::net::UnixListener};
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use oci_spec::runtime::Spec;
-use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use serde::Serialize;
 use sysbox::{AbsPath, Sysbox, blocking::wait, syscont::SpecError};
 
+use super::descriptor::receive_one;
 use crate::container::ProcessId;
 
-/// More than the state of a container process (the runtime specification's `ContainerProcessState`) takes.
-const STATE: usize = 64 * 1024;
-
-/// As many bytes of what the spec says go into that state as fit into the socket, which by default holds 208 KiB with all that belongs
+/// As many bytes of what the spec says go into the state that is handed over with it (the runtime specification's
+/// `ContainerProcessState`) as fit into the socket, which by default holds 208 KiB with all that belongs
 /// to them (`net.core.wmem_default`).
 const AT_MOST: usize = 128 * 1024;
 
@@ -76,7 +67,7 @@ impl SeccompListener {
     /// Hands the descriptor of a container that was created to sysbox-fs, and waits until it was taken.
     pub(crate) fn hand_over(self, sysbox: &Sysbox, init: ProcessId) -> anyhow::Result<()> {
         let (stream, _) = self.socket.accept().context("libcontainer handed no seccomp descriptor out")?;
-        let descriptor = receive(&stream)?;
+        let descriptor = receive_one(&stream, "seccomp descriptor")?;
         Ok(wait(sysbox.fs.send_seccomp_init(init.pid, descriptor.as_fd()))?)
     }
 }
@@ -84,25 +75,6 @@ impl SeccompListener {
 fn json_length(value: &impl Serialize) -> usize {
     // Texts can always be written as JSON.
     serde_json::to_string(value).map_or(0, |text| text.len())
-}
-
-/// Receives exactly one descriptor. The state that comes with it says what is known here.
-fn receive(stream: &UnixStream) -> anyhow::Result<OwnedFd> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(4))];
-    let mut control = RecvAncillaryBuffer::new(&mut space);
-    let mut state = vec![0; STATE];
-    recvmsg(stream, &mut [IoSliceMut::new(&mut state)], &mut control, RecvFlags::CMSG_CLOEXEC)
-        .context("cannot receive the container's seccomp descriptor")?;
-    let mut descriptors: Vec<OwnedFd> = Vec::new();
-    for message in control.drain() {
-        if let RecvAncillaryMessage::ScmRights(received) = message {
-            descriptors.extend(received);
-        }
-    }
-    match (descriptors.pop(), descriptors.is_empty()) {
-        (Some(descriptor), true) => Ok(descriptor),
-        _ => bail!("libcontainer did not hand out exactly one seccomp descriptor"),
-    }
 }
 
 #[cfg(test)]

@@ -4,9 +4,8 @@
 use std::{
     fs::File,
     io::{self, IsTerminal, Read, Write},
-    mem::MaybeUninit,
     os::{
-        fd::{AsFd, OwnedFd},
+        fd::AsFd,
         unix::net::{UnixListener, UnixStream},
     },
     time::{Duration, Instant},
@@ -15,13 +14,12 @@ use std::{
 use anyhow::{Context, bail};
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
-    io::{IoSliceMut, ioctl_fionbio},
-    net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg},
+    io::ioctl_fionbio,
     termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize},
 };
 use sysbox::AbsPath;
 
-use super::{signals::wait_readable, supervise::LIMIT};
+use super::{descriptor::receive_one, signals::wait_readable, supervise::LIMIT};
 
 /// Control-D, by which a terminal in its usual mode tells the end of input (`termios(3)`, `VEOF`).
 const END_OF_INPUT: u8 = 4;
@@ -54,31 +52,12 @@ impl Console {
             bail!("the container did not hand its terminal out within {PATIENCE:?}");
         }
         let (stream, _) = self.listener.accept().context("cannot accept the container's terminal")?;
-        let master = File::from(receive_one(&stream)?);
+        let master = File::from(receive_one(&stream, "terminal")?);
         // Input that the container does not read must not keep us from its signals and its end.
         ioctl_fionbio(&master, true).context("cannot use the container's terminal")?;
         let terminal = Terminal { master, ours: OurTerminal::make_raw()?, input: Some(Vec::new()) };
         terminal.resize()?;
         Ok(terminal)
-    }
-}
-
-/// Receives exactly one descriptor.
-fn receive_one(stream: &UnixStream) -> anyhow::Result<OwnedFd> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(4))];
-    let mut control = RecvAncillaryBuffer::new(&mut space);
-    let mut name = [0; 4096];
-    recvmsg(stream, &mut [IoSliceMut::new(&mut name)], &mut control, RecvFlags::CMSG_CLOEXEC)
-        .context("cannot receive the container's terminal")?;
-    let mut descriptors: Vec<OwnedFd> = Vec::new();
-    for message in control.drain() {
-        if let RecvAncillaryMessage::ScmRights(received) = message {
-            descriptors.extend(received);
-        }
-    }
-    match (descriptors.pop(), descriptors.is_empty()) {
-        (Some(terminal), true) => Ok(terminal),
-        _ => bail!("the container did not hand out exactly one terminal"),
     }
 }
 

@@ -98,6 +98,11 @@ impl SessionError {
         }
     }
 
+    /// Whether the backend has no such call.
+    pub fn is_unimplemented(&self) -> bool {
+        self.port_error().is_some_and(|port| port.kind == ErrorKind::Unimplemented)
+    }
+
     /// Whether the backend answered, and that it cannot: then it has done nothing. Without an answer it is not known what it has done.
     pub fn is_refusal(&self) -> bool {
         let is_answer = |kind| {

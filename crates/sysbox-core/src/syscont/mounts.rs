@@ -16,6 +16,7 @@ mod system;
 mod systemd;
 
 pub use emulated::{EMULATED_PATHS, add_emulated};
+pub use list::is_bind;
 pub use mark::OF_MANAGER;
 pub use of_manager::add_of_manager;
 pub use order::order;

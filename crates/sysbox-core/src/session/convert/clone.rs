@@ -44,7 +44,7 @@ impl Converting<'_> {
     /// Whether something is mounted there that copies up whole files when owners change.
     fn copies_up(&self, rootfs: &AbsPath) -> Result<bool, ConvertError> {
         let layers = self.host.overlay_layers(rootfs).map_err(|error| self.not_of_host(error))?;
-        Ok(layers.is_some_and(|layers| !layers.has_option("metacopy=on")))
+        Ok(layers.is_some_and(|layers| layers.copies_up_whole_files()))
     }
 
     fn is_overlay(&self, path: &AbsPath) -> Result<bool, ConvertError> {

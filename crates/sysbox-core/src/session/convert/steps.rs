@@ -2,7 +2,7 @@
 
 use super::{ConvertError, Converting, SpecialDirectories};
 use crate::{
-    AbsPath, ErrorKind, HostError, HostGid, HostUid, Mount, MountKind, ShiftType,
+    AbsPath, HostError, HostGid, HostUid, Mount, MountKind, ShiftType,
     session::{Mgr, SessionError, ShiftingError},
     syscont::{self, SpecError, mounts, seccomp},
     tree::TreeIds,
@@ -74,7 +74,7 @@ impl Converting<'_> {
     /// The answer to a call that not every manager has: none where it has not.
     fn if_it_can<T>(&mut self, answer: Result<T, SessionError>) -> Result<Option<T>, SessionError> {
         match answer {
-            Err(error) if error.port_error().is_some_and(|port| port.kind == ErrorKind::Unimplemented) => {
+            Err(error) if error.is_unimplemented() => {
                 self.refusals.push(error);
                 Ok(None)
             }

@@ -70,7 +70,7 @@ pub(super) fn is_at(mount: &Mount, destination: impl AsRef<Path>) -> bool {
 }
 
 /// Whether a mount is a bind mount: by its type, or by an option as for mount(8).
-pub(super) fn is_bind(mount: &Mount) -> bool {
+pub fn is_bind(mount: &Mount) -> bool {
     let is_option = |option: &String| option == "bind" || option == "rbind";
     mount.typ().as_deref() == Some("bind") || mount.options().iter().flatten().any(is_option)
 }
