@@ -31,7 +31,8 @@ where
     T: Send,
     E: Send + From<NoThread>,
 {
-    let count = thread::available_parallelism().map_or(1, NonZero::get).min(MOST);
+    // Two for each processor: where inodes are not in memory, one goes on while another waits for the disk.
+    let count = (2 * thread::available_parallelism().map_or(1, NonZero::get)).min(MOST);
     let work = || (gettid(), own_working_directory().map_err(E::from).and_then(|()| work()));
     thread::scope(|scope| {
         let mut started = Vec::with_capacity(count);
