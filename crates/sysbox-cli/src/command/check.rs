@@ -56,9 +56,23 @@ pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
     } else {
         let header = ["WHAT", "FOUND", "NEEDED", "VERDICT", "HOW TO MEND"];
         render::table(&header, rows.iter().map(cells))?;
+        render::line(&format!("\n{}", conclusion(&rows)))?;
     }
-    let fit = rows.iter().all(|row| row.verdict != Verdict::Fail);
-    Ok(if fit { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if unfit(&rows).next().is_none() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// What keeps system containers from being run.
+fn unfit(rows: &[Row]) -> impl Iterator<Item = &str> {
+    rows.iter().filter(|row| row.verdict == Verdict::Fail).map(|row| row.what.as_str())
+}
+
+/// What all rows come to.
+fn conclusion(rows: &[Row]) -> String {
+    let unfit: Vec<_> = unfit(rows).collect();
+    if unfit.is_empty() {
+        return "This host can run system containers.".to_owned();
+    }
+    format!("This host cannot run system containers. Mend first: {}.", unfit.join(", "))
 }
 
 /// Kernel and sysctls: the rules of the host check, one at a time so that all that is broken is shown.
@@ -201,4 +215,28 @@ fn cells(row: &Row) -> Vec<String> {
     };
     let mend = row.mend.clone().unwrap_or_default();
     vec![row.what.clone(), row.found.clone(), row.needed.clone(), verdict.to_owned(), mend]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_conclusion_names_what_must_be_mended_and_nothing_that_need_not() {
+        let row = |what: &str, verdict| Row {
+            what: what.to_owned(),
+            found: String::new(),
+            needed: String::new(),
+            verdict,
+            mend: None,
+        };
+        let rows = [row("kernel", Verdict::Ok), row("FUSE", Verdict::Warn)];
+        assert_eq!(conclusion(&rows), "This host can run system containers.");
+        let rows =
+            [row("FUSE", Verdict::Warn), row("kernel", Verdict::Fail), row("data root", Verdict::Fail)];
+        assert_eq!(
+            conclusion(&rows),
+            "This host cannot run system containers. Mend first: kernel, data root."
+        );
+    }
 }

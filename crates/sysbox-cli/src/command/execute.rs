@@ -1,7 +1,7 @@
 //! The life of one container in the foreground: claimed, prepared, created, started, waited for, cleaned up.
 
 use std::{
-    io,
+    io, iter,
     process::ExitCode,
     time::{Duration, SystemTime},
 };
@@ -11,7 +11,7 @@ use sysbox::{
     AbsPath, Backend, BackendUrl, ContainerId, ErrorKind, Fs, IdMappings, PortError, Sysbox,
     blocking::{self, wait},
     linux::network::bring_loopback_up,
-    session::{Ports, SpecialDirectories},
+    session::{Ports, SessionError, SpecialDirectories, TeardownError},
     shift::Policy,
     syscont,
     transport::{ClientOptions, dial},
@@ -155,15 +155,20 @@ fn register(sysbox: &mut Sysbox, bundle: &Bundle) -> anyhow::Result<()> {
     let may_be_known = error.port_error().is_some_and(may_have_been_carried_out);
     // The fs daemon was not told of it yet.
     sysbox.fs = Fs::new(sysbox.id().clone(), None, None);
-    let mut undo = || if may_be_known { Ok(wait(sysbox.purge())?) } else { Ok(()) };
-    let told = error.port_error().map(|error| error.message.clone());
-    match undo() {
-        // A daemon that cannot be talked to for the same reason has taken nothing either, as far as can be known.
-        Err(further) if !told.is_some_and(|told| format!("{further:#}").contains(&told)) => {
-            Err(give_up(error.into(), || Err(further)))
+    let undo = if may_be_known { wait(sysbox.purge()) } else { Ok(()) };
+    match undo {
+        Err(further) if !says_the_same(&further, &error) => {
+            Err(give_up(error.into(), || Err(further.into())))
         }
         _ => Err(error.into()),
     }
+}
+
+/// Whether undoing failed by what the call failed by, as where the daemon cannot be talked to: there is no more to tell.
+fn says_the_same(further: &TeardownError, error: &SessionError) -> bool {
+    let told = |error: &SessionError| error.port_error().map(|error| (error.kind, error.message.clone()));
+    let of_call = told(error);
+    iter::once(&*further.first).chain(&further.others).all(|further| told(further) == of_call)
 }
 
 /// Whether a registration that failed may have been taken. An answer says that it was not, also `Unknown`, by which sysbox-mgr
@@ -239,6 +244,27 @@ fn update(sysbox: &Sysbox, prepared: &Prepared, init: ProcessId) -> anyhow::Resu
 mod tests {
     use super::*;
     use sysbox::Operation;
+
+    #[test]
+    fn an_undo_that_failed_by_something_else_is_told() {
+        let container: ContainerId = "c1".parse().expect("valid");
+        let call = |operation, kind, message| SessionError::Call {
+            operation,
+            container: container.clone(),
+            source: PortError::new(operation, kind, message),
+        };
+        let error = call(Operation::Register, ErrorKind::Unavailable, "gone");
+        let undo = |failures: Vec<SessionError>| {
+            let mut failures = failures.into_iter();
+            let first = Box::new(failures.next().expect("one"));
+            TeardownError { container: container.clone(), first, others: failures.collect() }
+        };
+        let same = || call(Operation::Unregister, ErrorKind::Unavailable, "gone");
+        let other = || call(Operation::Remove, ErrorKind::Internal, "gone, and the disk is full");
+        assert!(says_the_same(&undo(vec![same()]), &error));
+        assert!(!says_the_same(&undo(vec![other()]), &error));
+        assert!(!says_the_same(&undo(vec![same(), other()]), &error));
+    }
 
     #[test]
     fn only_a_registration_that_may_have_been_taken_is_undone() {

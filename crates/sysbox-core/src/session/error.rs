@@ -1,5 +1,7 @@
 //! The errors of the facades.
 
+use std::{error::Error, iter};
+
 use crate::{ContainerId, ErrorKind, Operation, PortError, syscont::SpecError};
 
 /// A call of a facade failed.
@@ -131,8 +133,16 @@ pub struct TeardownError {
     pub others: Vec<SessionError>,
 }
 
+/// The further failures, each with its causes: an error has one source only, so those who print it would not see them.
 fn further(errors: &[SessionError]) -> String {
-    if errors.is_empty() { String::new() } else { format!(", with {} further failures", errors.len()) }
+    let told = |error: &SessionError| {
+        let causes = iter::successors(Some(error as &dyn Error), |&error| error.source());
+        causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+    };
+    if errors.is_empty() {
+        return String::new();
+    }
+    format!(" (further failures: {})", errors.iter().map(told).collect::<Vec<_>>().join("; "))
 }
 
 #[cfg(test)]
