@@ -90,7 +90,9 @@ fn start(url: &BackendUrl) -> String {
     };
     match url.socket_dir() {
         Some(dir) if dir.as_path() != Path::new(usual) => format!("start it: {serve} --dir {dir}"),
-        _ if usual == Backend::DEFAULT_TARPC_SOCKET_DIR => format!("start it: {serve}"),
+        _ if usual == Backend::DEFAULT_TARPC_SOCKET_DIR => {
+            format!("start it: {serve} (sysbox-serve-tarpc.service)")
+        }
         _ => format!("start it: {serve} (sysbox-serve.service), or Sysbox's own: systemctl start sysbox"),
     }
 }
@@ -109,7 +111,10 @@ mod tests {
         let error = PortError::new(Operation::Pause, ErrorKind::Unavailable, "cannot connect")
             .with_source(io::Error::from(io::ErrorKind::NotFound));
         let mend = |text| found_and_mend(&error, &url(text)).1;
-        assert_eq!(mend("tarpc+unix:"), "start it: sysbox serve --transport tarpc");
+        assert_eq!(
+            mend("tarpc+unix:"),
+            "start it: sysbox serve --transport tarpc (sysbox-serve-tarpc.service)"
+        );
         assert_eq!(mend("tarpc+unix:///run/x"), "start it: sysbox serve --transport tarpc --dir /run/x");
         assert_eq!(mend("grpc+unix:///run/x"), "start it: sysbox serve --dir /run/x");
         assert!(mend("grpc+unix:").contains("sysbox-serve.service"));
