@@ -112,3 +112,19 @@ fn a_source_that_is_not_there_is_named_and_everything_is_undone() {
     before.assert_same(&Snapshot::of(ground.rootfs()), "after the refusal");
     site.assert_nothing_left("after the refusal");
 }
+
+#[test]
+fn links_are_not_followed_in_a_mount_that_says_so() {
+    let site = Site::new(1);
+    let source = site.dir("source");
+    fs::write(source.join("file"), "told\n").expect("written");
+    std::os::unix::fs::symlink("file", source.join("link")).expect("made");
+    let ground = Ground::new(Kind::Tmpfs, busybox);
+    let script = "cat /mnt/file; cat /mnt/link || echo refused";
+    for (option, told) in [("nosymfollow", "told\nrefused\n"), ("symfollow", "told\ntold\n")] {
+        let bundle = Bundle::new(&ground.bundle(), ground.rootfs(), script);
+        let bundle = bundle.with_bind(&source, "/mnt", &["bind", option]);
+        assert_eq!(finish(&mut site.run(&bundle, &site.id("a"))).success(), told);
+    }
+    site.assert_nothing_left("after the runs");
+}

@@ -5,6 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use rustix::process::Signal;
 use sysbox_tests::{Bundle, Ground, Kind, Running, Site, Snapshot, Stepper, Transport, busybox, finish};
 
 fn stage() -> (Site, Ground, Bundle) {
@@ -37,6 +38,19 @@ fn a_running_container_is_deleted_by_force_alone() {
     // The runtime that waited for it tells how it ended, and has cleaned up before delete returns.
     site.assert_nothing_left("after delete --force");
     assert_eq!(run.end().code(), 128 + 9);
+    before.assert_same(&Snapshot::of(ground.rootfs()), "after delete --force");
+}
+
+#[test]
+fn delete_by_force_wakes_a_runtime_that_is_stopped() {
+    let (site, ground, bundle) = stage();
+    let before = Snapshot::of(ground.rootfs());
+    let id = site.id("a");
+    let run = start(&site, &bundle, &id);
+    run.signal(Signal::STOP);
+    site.delete(&id).success();
+    assert_eq!(run.end().code(), 128 + 9);
+    site.assert_nothing_left("after delete --force");
     before.assert_same(&Snapshot::of(ground.rootfs()), "after delete --force");
 }
 

@@ -26,7 +26,7 @@ pub(crate) enum Command {
     /// Run a bundle as a system container, wait for it, and leave nothing behind.
     ///
     /// Exits with the code of the container's program, 128 and the number of a signal that ended it, or 1 where it could not be
-    /// run or cleaned up after. Signals are passed on to the program. With `process.terminal` it has a terminal of its own, joined to standard input
+    /// run or cleaned up after. Signals are passed on to the program, save those that speak of this process alone. With `process.terminal` it has a terminal of its own, joined to standard input
     /// and output.
     Run(RunArgs),
     /// Show the containers below the data root: those that were run with it. A daemon is not asked.
@@ -118,7 +118,7 @@ pub(crate) struct RunArgs {
     /// How the ids of the rootfs are shifted.
     #[arg(long, value_name = "POLICY", default_value = "prefer-id-mapped")]
     pub(crate) shift_policy: ShiftPolicy,
-    /// The name of the container: 1 to 255 of A-Z a-z 0-9 _ + - .
+    /// The name of the container: 1 to 255 of A-Z a-z 0-9 _ + - and the full stop.
     #[arg(value_name = "ID")]
     pub(crate) id: ContainerId,
 }

@@ -17,7 +17,7 @@ use sysbox::{
 pub(crate) struct Bundle {
     /// The directory.
     pub(crate) dir: AbsPath,
-    /// The spec, with `root.path` and the sources of bind mounts made absolute, without symbolic links.
+    /// The spec, with all paths absolute, those of `root` and of bind mounts' sources without symbolic links.
     pub(crate) spec: Spec,
     /// The root directory.
     pub(crate) rootfs: AbsPath,
@@ -54,6 +54,7 @@ impl Bundle {
     pub(crate) fn checked(dir: AbsPath, mut spec: Spec, host: &dyn HostPort) -> Result<Self, SpecError> {
         let rootfs = resolve_rootfs(&dir, &mut spec)?;
         resolve_sources(&dir, &mut spec)?;
+        resolve_destinations(&mut spec);
         syscont::check(&spec, host)?;
         // A manager may mandate others, but who writes these means them.
         syscont::own_ids(&spec)?;
@@ -81,6 +82,16 @@ fn resolve_sources(dir: &AbsPath, spec: &mut Spec) -> Result<(), SpecError> {
     Ok(())
 }
 
+/// Makes the destination of every mount one from the container's root on, as the specification reads a relative one.
+fn resolve_destinations(spec: &mut Spec) {
+    for mount in spec.mounts_mut().iter_mut().flatten() {
+        let given = mount.destination();
+        if given.is_relative() && !given.as_os_str().is_empty() {
+            mount.set_destination(Path::new("/").join(given));
+        }
+    }
+}
+
 /// Makes `root.path` absolute and checks that a directory is there.
 fn resolve_rootfs(dir: &AbsPath, spec: &mut Spec) -> Result<AbsPath, SpecError> {
     let Some(root) = spec.root_mut() else { return syscont::rootfs(spec) };
@@ -100,12 +111,17 @@ fn resolve_rootfs(dir: &AbsPath, spec: &mut Spec) -> Result<AbsPath, SpecError> 
     if !path.is_dir() {
         return Err(refused("it must be a directory, and is none".to_owned()));
     }
+    if path.to_str().is_none() {
+        return Err(refused(format!("its whole path, {}, must be UTF-8; rename it", path.display())));
+    }
     root.set_path(path);
     syscont::rootfs(spec)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::ffi::OsStrExt;
+
     use super::*;
     use sysbox::linux::LinuxHost;
 
@@ -150,6 +166,34 @@ mod tests {
         for root in ["nowhere", "file", "..", "/nowhere/at/all", ""] {
             assert_eq!(refusal(&config(root, "")).field, "root.path", "{root:?}");
         }
+    }
+
+    #[test]
+    fn a_relative_destination_is_from_the_containers_root_on() {
+        let mounts = |destination: &str| {
+            let mounts =
+                format!(r#","mounts":[{{"destination":"{destination}","type":"tmpfs","source":"t"}}]}}"#);
+            bundle(
+                &config("rootfs", "")
+                    .strip_suffix('}')
+                    .map(|open| open.to_owned() + &mounts)
+                    .expect("an object"),
+            )
+        };
+        let loaded = load(mounts("a/b").path()).expect("valid");
+        let mount = &loaded.spec.mounts().as_ref().expect("one")[0];
+        assert_eq!(mount.destination(), Path::new("/a/b"));
+        assert!(load(mounts("").path()).is_err());
+    }
+
+    #[test]
+    fn a_rootfs_whose_path_is_no_text_is_refused() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let odd = dir.path().join(std::ffi::OsStr::from_bytes(b"odd\xff"));
+        fs::create_dir_all(odd.join("rootfs")).expect("made");
+        fs::write(odd.join("config.json"), config("rootfs", "")).expect("made");
+        let Err(BundleError::Spec { source, .. }) = load(&odd) else { panic!("not refused") };
+        assert!(source.field == "root.path" && source.to_string().contains("UTF-8"), "{source}");
     }
 
     #[test]

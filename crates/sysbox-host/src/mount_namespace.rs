@@ -66,6 +66,20 @@ pub fn detach_below(dir: &AbsPath) -> Result<usize, HostError> {
     Ok(found)
 }
 
+/// Detaches every mount whose mount point is no UTF-8, so that whoever reads the mount table as text can. Those that cannot be detached
+/// stay.
+///
+/// # Errors
+/// When the mount table cannot be read.
+pub fn detach_unreadable() -> Result<(), HostError> {
+    let mut mounts = mountinfo::read()?;
+    mounts.retain(|mount| mount.mount_point.to_str().is_none());
+    if let Err(error) = detach_each(mounts) {
+        tracing::debug!(%error, "a mount stays whose mount point is no text");
+    }
+    Ok(())
+}
+
 /// Tries to detach each mount, the deepest and latest first; gives the last refusal.
 fn detach_each(mut mounts: Vec<MountEntry>) -> Result<(), HostError> {
     mounts.sort_by_key(|mount| mount.mount_point.components().count());

@@ -4,7 +4,7 @@
 //! descriptor. What each call is for stands with its caller.
 #![expect(
     unsafe_code,
-    reason = "clone3, mount_setattr, setfsuid, seccomp and nsfs ioctls have no safe wrapper"
+    reason = "clone3, mount_setattr, setfsuid, seccomp, keyctl, nsfs ioctls and changes of the environment have no safe wrapper"
 )]
 
 use std::{
@@ -165,6 +165,27 @@ pub(crate) fn seccomp_notify() -> io::Result<()> {
         )
     };
     if sized == 0 && available == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Gives this process a session keyring of its own, that is empty (`keyctl_join_session_keyring(3)`).
+pub(crate) fn join_new_session_keyring() -> io::Result<()> {
+    // SAFETY: without a name, which is the null pointer, the call reads no memory.
+    let serial = unsafe {
+        libc::syscall(libc::SYS_keyctl, libc::KEYCTL_JOIN_SESSION_KEYRING, ptr::null::<libc::c_char>())
+    };
+    if serial < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Removes variables from the environment of a process that has one thread; else it does nothing and says so.
+pub(crate) fn remove_variables(names: &[&str]) -> io::Result<()> {
+    if std::fs::read_dir("/proc/self/task")?.count() != 1 {
+        return Err(io::Error::other("this process has several threads"));
+    }
+    for name in names {
+        // SAFETY: the only thread there is, this one, reads no environment meanwhile, nor can it start another.
+        unsafe { std::env::remove_var(name) };
+    }
+    Ok(())
 }
 
 /// Sends a signal of any number to a process (`kill(2)`).

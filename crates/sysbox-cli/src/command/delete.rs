@@ -138,7 +138,9 @@ fn end(record: &Record) -> anyhow::Result<()> {
         Some(init) => {
             send(init, Signal::KILL).context("cannot end the container")?;
             // A frozen one does not end by that alone, and others in it may freeze it again as long as they live.
-            record.cgroups()?.0.kill()
+            record.cgroups()?.0.kill()?;
+            // One that is stopped would not clean up.
+            send(record.runtime, Signal::CONT).context("cannot wake the container's runtime")
         }
         None if record.runtime.is_alive() && record.init.is_none() => {
             send(record.runtime, Signal::TERM).context("cannot end the container's runtime")

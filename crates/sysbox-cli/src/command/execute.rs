@@ -7,6 +7,7 @@ use std::{
 };
 
 use anyhow::{Context, bail};
+use rustix::fs::Mode;
 use sysbox::{
     AbsPath, Backend, BackendUrl, ContainerId, ErrorKind, Fs, IdMappings, PortError, Sysbox,
     blocking::{self, wait},
@@ -66,6 +67,8 @@ pub(crate) fn execute(
     timings: &mut Timings,
     started: impl FnOnce(&Started<'_>) -> anyhow::Result<()>,
 ) -> anyhow::Result<ExitCode> {
+    // What is made for the container, and what its program makes, is not by the caller's.
+    rustix::process::umask(Mode::from_raw_mode(0o022));
     let mut signals = Signals::catch().context("cannot catch signals")?;
     let backend = timings.step("open the backend", || job.wiring.open())?;
     let claim = claim(job, timings)?;

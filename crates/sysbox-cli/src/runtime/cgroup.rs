@@ -260,10 +260,15 @@ impl Cgroup {
     }
 }
 
+/// Whether the host has cgroup v2 alone.
+pub(super) fn is_unified() -> bool {
+    Path::new(ROOT).join("cgroup.controllers").exists()
+}
+
 /// The roots of the host's cgroup hierarchies.
 pub(super) fn hierarchies() -> io::Result<Vec<PathBuf>> {
     let root = Path::new(ROOT);
-    if root.join("cgroup.controllers").exists() {
+    if is_unified() {
         return Ok(vec![root.to_owned()]);
     }
     let mut roots = fs::read_dir(root)?.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()?;

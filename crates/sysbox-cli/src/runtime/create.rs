@@ -18,6 +18,7 @@ use rustix::{
     fs::{Gid, Uid, fchown, fstatfs},
     io::Errno,
 };
+use sysbox::linux::process::{drop_descriptors_for_others, leave_session_keyring};
 
 use super::{
     Cgroup, Console, Prepared,
@@ -57,6 +58,9 @@ pub(crate) fn create(
     if console.is_none() {
         give_pipes(prepared);
     }
+    // What the container's processes would have of this one's, and no namespace keeps from them.
+    leave_session_keyring()?;
+    drop_descriptors_for_others()?;
     let cgroup = Cgroup::of(&claim.id, &prepared.spec)?;
     let container = within(&cgroup, || {
         ContainerBuilder::new(claim.id.to_string(), SyscallType::default())

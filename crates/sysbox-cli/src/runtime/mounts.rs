@@ -35,6 +35,8 @@ impl PrivateMounts {
             _ => {}
         }
         mount_namespace::enter_private()?;
+        // Libcontainer reads the mount table as text, and fails at any mount that is none. All paths of a container are.
+        mount_namespace::detach_unreadable()?;
         let flags = MountFlags::NOSUID | MountFlags::NODEV;
         mount("sysbox", dir.as_path(), "tmpfs", flags, Some(c"mode=0711"))
             .with_context(|| format!("cannot mount a tmpfs at {dir}"))?;

@@ -20,7 +20,7 @@ use sysbox::{
     syscont::{self, SpecError},
 };
 
-use super::quirks;
+use super::{cgroup, quirks};
 
 const OOM_SCORE: &str = "/proc/self/oom_score_adj";
 
@@ -34,9 +34,11 @@ pub(crate) fn check(spec: &Spec, rootfs: &AbsPath, host: &dyn HostPort) -> anyho
     if let Some(linux) = spec.linux() {
         linux.namespaces().iter().flatten().try_for_each(|namespace| joined(namespace, host))?;
         devices(linux)?;
+        unified(linux)?;
     }
     let Some(process) = spec.process() else { return Ok(()) };
     program(process)?;
+    environment(process)?;
     for limit in process.rlimits().iter().flatten() {
         raise_ours(limit)?;
     }
@@ -127,10 +129,46 @@ impl Node {
     }
 }
 
+/// Where the files that it names are not, libcontainer leaves the limits out.
+fn unified(linux: &Linux) -> Result<(), SpecError> {
+    let files = linux.resources().as_ref().and_then(|resources| resources.unified().as_ref());
+    match files.and_then(|files| files.keys().next()) {
+        Some(file) if !cgroup::is_unified() => {
+            let rule = "it needs a host with cgroup v2 alone, and this one has cgroup v1: use the other fields of linux.resources";
+            Err(SpecError::new("linux.resources.unified", file, rule))
+        }
+        _ => Ok(()),
+    }
+}
+
 fn program(process: &Process) -> Result<(), SpecError> {
-    match process.args().as_deref() {
-        Some([program, ..]) if !program.is_empty() => Ok(()),
-        _ => Err(SpecError::new("process.args", "empty", "its first element is the program to run")),
+    let args = process.args().as_deref().unwrap_or_default();
+    if args.first().is_none_or(String::is_empty) {
+        return Err(SpecError::new("process.args", "empty", "its first element is the program to run"));
+    }
+    match args.iter().position(|argument| argument.contains('\0')) {
+        Some(nth) => Err(SpecError::new(
+            format!("process.args[{nth}]"),
+            format!("{:?}", args[nth]),
+            "no program can be given a NUL byte",
+        )),
+        None => Ok(()),
+    }
+}
+
+fn environment(process: &Process) -> Result<(), SpecError> {
+    let is_variable = |text: &str| {
+        let named = text.split_once('=').is_some_and(|(name, _)| !name.is_empty());
+        named && !text.contains('\0')
+    };
+    let variables = process.env().as_deref().unwrap_or_default();
+    match variables.iter().position(|variable| !is_variable(variable)) {
+        Some(nth) => Err(SpecError::new(
+            format!("process.env[{nth}]"),
+            format!("{:?}", variables[nth]),
+            "a variable is NAME=VALUE, without a NUL byte",
+        )),
+        None => Ok(()),
     }
 }
 
@@ -284,6 +322,26 @@ mod tests {
         {
             assert_eq!(refusal(path, kind, minor), Some(format!("linux.devices[{path}]")), "{kind} {minor}");
         }
+    }
+
+    #[test]
+    fn what_no_program_can_be_given_is_refused_by_its_place() {
+        let refusal = |args: &str, env: &str| {
+            refusal(&format!(r#""cwd":"/","args":["sh"{args}],"env":["A=1","B="{env}]"#), "")
+        };
+        assert_eq!(refusal("", ""), None);
+        assert_eq!(refusal(r#","a\u0000b""#, "").as_deref(), Some("process.args[1]"));
+        for variable in ["=x", "NOTHING", "", r"C=\u0000"] {
+            let env = format!(r#","{variable}""#);
+            assert_eq!(refusal("", &env).as_deref(), Some("process.env[2]"), "{variable}");
+        }
+    }
+
+    #[test]
+    fn limits_by_files_of_cgroup_v2_are_refused_where_there_is_v1() {
+        let refused = refusal_of_linux(r#""resources":{"unified":{"pids.max":"4"}}"#);
+        assert_eq!(refused.is_some(), !cgroup::is_unified(), "{refused:?}");
+        assert_eq!(refusal_of_linux(r#""resources":{"unified":{}}"#), None);
     }
 
     #[test]

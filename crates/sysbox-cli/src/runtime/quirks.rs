@@ -24,7 +24,10 @@ pub(super) fn adapt(spec: &mut Spec) {
         drop_ptmx(linux);
         propagation(linux);
     });
-    spec.mounts_mut().iter_mut().flatten().for_each(begin_empty);
+    spec.mounts_mut().iter_mut().flatten().for_each(|mount| {
+        begin_empty(mount);
+        links_not_followed(mount);
+    });
 }
 
 /// Where it says `false`, libcontainer loads the seccomp filter only when the capabilities that this takes are gone.
@@ -73,6 +76,16 @@ fn begin_empty(mount: &mut Mount) {
     mount.set_options(Some(options));
 }
 
+/// Libcontainer would leave out `nosymfollow`, and has a name only for what takes in the mounts below.
+fn links_not_followed(mount: &mut Mount) {
+    let Some(mut options) = mount.options().clone() else { return };
+    options.retain(|option| option != "symfollow");
+    for option in options.iter_mut().filter(|option| *option == "nosymfollow") {
+        "rnosymfollow".clone_into(option);
+    }
+    mount.set_options(Some(options));
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -96,6 +109,17 @@ mod tests {
         };
         let spec = adapted(json!({ "mounts": mounts(json!(["rw", "tmpcopyup", "notmpcopyup", "nodev"])) }));
         assert_eq!(spec["mounts"], mounts(json!(["rw", "nodev"])));
+    }
+
+    #[test]
+    fn a_mount_whose_links_are_not_followed_says_so_as_libcontainer_does() {
+        let mounts = |options: Value| json!([{ "destination": "/a", "type": "bind", "source": "/a", "options": options }]);
+        for (given, taken) in [
+            (json!(["rbind", "nosymfollow", "ro"]), json!(["rbind", "rnosymfollow", "ro"])),
+            (json!(["bind", "symfollow"]), json!(["bind"])),
+        ] {
+            assert_eq!(adapted(json!({ "mounts": mounts(given) }))["mounts"], mounts(taken));
+        }
     }
 
     #[test]
