@@ -1,7 +1,5 @@
 //! What a container's program has of the process that runs it: what was meant for it, and nothing else. Needs root.
 
-#![expect(clippy::expect_used, reason = "a test may fail by a panic, also in its helpers")]
-
 use std::process::Command;
 
 use sysbox_tests::{Bundle, Ground, Kind, Site, busybox, finish};

@@ -8,6 +8,7 @@
 //!   overlay, without its data. [`shiftfs`] marks what that file system may show with other owners.
 //! - [`mirror`] makes one tree the same as another one, [`remove`] and [`usage`] remove and measure one, and [`within`] reads and
 //!   makes what is in a root directory that is not trusted.
+//! - [`process`] and [`signals`] are about signals, and what a process hands on.
 //!
 //! What changes mounts or owners needs root in the initial user namespace.
 
@@ -31,6 +32,7 @@ pub mod process;
 pub mod remove;
 pub mod rootfs;
 pub mod shiftfs;
+pub mod signals;
 pub mod usage;
 pub mod within;
 

@@ -73,7 +73,7 @@ mod tests {
 
     #[test]
     fn a_signal_that_does_not_exist_is_refused() {
-        assert!(send_signal(rustix::process::getpid(), 1000).is_err());
+        assert!(send_signal(getpid(), 1000).is_err());
     }
 
     #[test]

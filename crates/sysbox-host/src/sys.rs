@@ -64,10 +64,10 @@ unsafe fn park(parent: c_long) -> ! {
 }
 
 /// While it lives, this thread takes no signal.
-struct AllSignalsBlocked(libc::sigset_t);
+pub(crate) struct AllSignalsBlocked(libc::sigset_t);
 
 impl AllSignalsBlocked {
-    fn new() -> io::Result<Self> {
+    pub(crate) fn new() -> io::Result<Self> {
         let (mut all, mut before) = (MaybeUninit::uninit(), MaybeUninit::uninit());
         // SAFETY: sigfillset makes `all` a set; pthread_sigmask reads it and writes `before`.
         let error = unsafe {
@@ -177,6 +177,7 @@ pub(crate) fn join_new_session_keyring() -> io::Result<()> {
 }
 
 /// Removes variables from the environment of a process that has one thread; else it does nothing and says so.
+#[expect(clippy::disallowed_methods, reason = "it is looked whether there is another thread")]
 pub(crate) fn remove_variables(names: &[&str]) -> io::Result<()> {
     if std::fs::read_dir("/proc/self/task")?.count() != 1 {
         return Err(io::Error::other("this process has several threads"));

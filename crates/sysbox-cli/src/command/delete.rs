@@ -31,13 +31,30 @@ const LOOK_AGAIN: Duration = Duration::from_millis(20);
 pub(crate) fn run(args: &DeleteArgs) -> anyhow::Result<ExitCode> {
     require_root()?;
     let wiring = Wiring::new(&args.wiring)?;
-    match claim(&wiring, &args.id, args.force)? {
-        Found::Claimed(claim) => delete(&wiring, claim, args.force)?,
-        // A container that was made with another backend may be known to this one by its name.
-        Found::CleanedUp => {}
-        Found::Nothing => forget(&wiring, &args.id, args.force)?,
+    loop {
+        match claim(&wiring, &args.id, args.force)? {
+            Found::Claimed(claim) => delete(&wiring, claim, args.force)?,
+            Found::CleanedUp => {}
+            // A container that was made with another backend may be known to this one by its name.
+            Found::Nothing => match forget(&wiring, &args.id, args.force)? {
+                Forgotten::Yes => {}
+                Forgotten::Runs if wiring.containers.is_there(&args.id) => continue,
+                Forgotten::Runs => bail!(
+                    "container {} is registered as running by another process, which must end it; see: sysbox list",
+                    args.id
+                ),
+            },
+        }
+        return Ok(ExitCode::SUCCESS);
     }
-    Ok(ExitCode::SUCCESS)
+}
+
+/// What became of a container that has no directory.
+enum Forgotten {
+    /// Nobody knows it.
+    Yes,
+    /// It runs: it was registered this moment by a runtime that has its directory now, or by another program.
+    Runs,
 }
 
 /// What there is of a container.
@@ -109,30 +126,28 @@ fn without_record(wiring: &Wiring, claim: Claim, error: ClaimError) -> anyhow::R
 }
 
 /// Makes the manager forget a container that has no directory here.
-fn forget(wiring: &Wiring, id: &ContainerId, force: bool) -> anyhow::Result<()> {
+fn forget(wiring: &Wiring, id: &ContainerId, force: bool) -> anyhow::Result<Forgotten> {
     if !force {
         bail!("container {id} is not there; see: sysbox list");
     }
     if !wiring.data_root.as_path().exists() {
-        return Ok(());
+        return Ok(Forgotten::Yes);
     }
     let backend = wiring.open()?;
     // A daemon cannot be asked whether the container runs, and would make one that does unknown.
     let Some(embedded) = backend.embedded() else {
         tracing::warn!(%id, "it is not known here; should the daemon know it, that stays: it cannot be asked whether it runs");
-        return Ok(());
+        return Ok(Forgotten::Yes);
     };
     let known = embedded.list()?;
     if known.iter().any(|known| known.id == *id && known.state != ContainerState::Stopped) {
-        // It may have been registered this moment by a runtime that has its directory now, or by another program.
-        bail!(
-            "container {id} is registered as running by another process, which must end it; see: sysbox list"
-        );
+        return Ok(Forgotten::Runs);
     }
-    Ok(wait(Sysbox::new(id.clone(), backend.ports()).purge())?)
+    wait(Sysbox::new(id.clone(), backend.ports()).purge())?;
+    Ok(Forgotten::Yes)
 }
 
-/// Ends the container of a runtime that is alive, or the runtime before it has one.
+/// Ends the container of a runtime that is alive, or what the runtime does while it has none.
 fn end(record: &Record) -> anyhow::Result<()> {
     match record.init.filter(|init| init.is_alive()) {
         Some(init) => {
@@ -142,10 +157,11 @@ fn end(record: &Record) -> anyhow::Result<()> {
             // One that is stopped would not clean up.
             send(record.runtime, Signal::CONT).context("cannot wake the container's runtime")
         }
-        None if record.runtime.is_alive() && record.init.is_none() => {
-            send(record.runtime, Signal::TERM).context("cannot end the container's runtime")
+        // After its container's end it may wait for who takes the last of the output.
+        None => {
+            send(record.runtime, Signal::TERM).context("cannot end the container's runtime")?;
+            send(record.runtime, Signal::CONT).context("cannot wake the container's runtime")
         }
-        None => Ok(()),
     }
 }
 

@@ -4,9 +4,10 @@
 //! whose lock is free and that still has a record was left behind by a process that died.
 //!
 //! A directory is done with in one step: it is renamed to what no container can be named, and then removed. So it is there
-//! with everything in it or not at all, whenever that process is killed.
+//! with everything in it or not at all, whenever that process is killed. What it leaves then is removed by whoever comes next.
 
 use std::{
+    ffi::OsStr,
     fs::{self, File},
     io,
     os::{
@@ -20,7 +21,7 @@ use std::{
 use rustix::fs::{FlockOperation, fcntl_lock};
 use sysbox::{AbsPath, Backend, ContainerId};
 
-use super::{ProcessId, Record};
+use super::Record;
 
 const LOCK: &str = "lock";
 const RECORD: &str = "record.json";
@@ -106,15 +107,14 @@ impl Containers {
         }
     }
 
-    /// Removes what processes that died had been removing.
+    /// Removes what processes that died had been removing. Those that still live are helped with it: neither whose process id
+    /// it is nor whether that is seen from here matters.
     fn bury(&self) {
         for entry in fs::read_dir(&self.dir).into_iter().flatten().flatten() {
-            let name = entry.file_name();
-            let owner = name.to_str().and_then(|name| name.strip_prefix(TOMBSTONE)?.parse().ok());
-            if owner.is_some_and(|pid| ProcessId::of(pid).is_none())
-                && let Err(error) = fs::remove_dir_all(entry.path())
+            if is_tombstone(&entry.file_name())
+                && let Err(error) = remove_tombstone(&entry.path())
             {
-                tracing::debug!(path = %entry.path().display(), %error, "another process removes it");
+                tracing::debug!(path = %entry.path().display(), %error, "left to whoever comes next");
             }
         }
     }
@@ -129,6 +129,11 @@ impl Containers {
             }
         }
         Ok(None)
+    }
+
+    /// Whether a container has a directory, as it has from before it is registered until after it is forgotten.
+    pub(crate) fn is_there(&self, id: &ContainerId) -> bool {
+        self.dir_of(id).is_ok_and(|dir| dir.exists())
     }
 
     /// The record of a container as it is now, whoever works on it.
@@ -146,7 +151,7 @@ impl Containers {
         let mut records = Vec::new();
         for entry in entries {
             let entry = entry.map_err(|e| io_error("list", &self.dir, e))?;
-            if entry.file_name().as_bytes().first() == Some(&(TOMBSTONE as u8)) {
+            if is_tombstone(&entry.file_name()) {
                 continue;
             }
             match read_record(&entry.path()) {
@@ -215,9 +220,11 @@ impl Claim {
     /// Removes the directory with everything in it. Only when there is nothing left to undo.
     pub(crate) fn remove(self) -> Result<(), ClaimError> {
         let dir = self.dir.as_path();
-        let tombstone = dir.with_file_name(format!("{TOMBSTONE}{}", std::process::id()));
+        // No other directory has its inode number as long as it is there, so the name is free.
+        let number = fs::metadata(dir).map_err(|e| io_error("look at", dir, e))?.ino();
+        let tombstone = dir.with_file_name(format!("{TOMBSTONE}{number}"));
         fs::rename(dir, &tombstone).map_err(|e| io_error("remove", dir, e))?;
-        fs::remove_dir_all(&tombstone).map_err(|e| io_error("remove", &tombstone, e))
+        remove_tombstone(&tombstone).map_err(|e| io_error("remove", &tombstone, e))
     }
 
     /// Removes what is in the directory but for the lock.
@@ -233,6 +240,19 @@ impl Claim {
             }
         }
         Ok(())
+    }
+}
+
+/// Whether a name is that of a directory that is done with.
+fn is_tombstone(name: &OsStr) -> bool {
+    name.as_bytes().first() == Some(&(TOMBSTONE as u8))
+}
+
+/// Removes a directory that is done with, which other processes may be removing as well.
+fn remove_tombstone(path: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed,
     }
 }
 
@@ -301,6 +321,45 @@ fn io_error(operation: &'static str, path: &Path, source: io::Error) -> ClaimErr
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_process_left_half_removed_is_in_the_way_of_no_other() {
+        let root = tempfile::tempdir().expect("a directory for temporary files");
+        let containers = Containers::new(&AbsPath::new(root.path()).expect("absolute"));
+        let left =
+            [std::process::id(), 1, u32::MAX].map(|pid| containers.dir.join(format!("~{pid}/libcontainer")));
+        for id in ["c1", "c2"] {
+            let id: ContainerId = id.parse().expect("valid");
+            for dir in &left {
+                fs::create_dir_all(dir).expect("a new directory");
+            }
+            let claim = containers.claim(&id).expect("it is nobody's");
+            for dir in &left {
+                assert!(!dir.exists(), "{dir:?} is removed by whoever comes next");
+                fs::create_dir_all(dir).expect("a new directory");
+            }
+            claim.remove().expect("nothing is in the way");
+            assert!(containers.claim_existing(&id).expect("it can be looked for").is_none());
+            assert_eq!(fs::read_dir(&containers.dir).expect("readable").count(), 0);
+        }
+    }
+
+    #[test]
+    fn directories_that_others_remove_at_the_same_time_are_removed_without_an_error() {
+        let root = tempfile::tempdir().expect("a directory for temporary files");
+        let path = root.path().join("~1");
+        for _ in 0..10 {
+            for name in 0..50 {
+                fs::create_dir_all(path.join(name.to_string()).join("a/b")).expect("new directories");
+            }
+            std::thread::scope(|scope| {
+                let threads = [(); 4].map(|()| scope.spawn(|| remove_tombstone(&path)));
+                for thread in threads {
+                    thread.join().expect("no panic").expect("it can be removed");
+                }
+            });
+        }
+    }
 
     #[test]
     fn the_command_that_deletes_names_the_data_root_where_it_is_not_the_default() {

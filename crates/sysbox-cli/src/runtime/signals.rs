@@ -10,7 +10,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use signal_hook::{
     consts::signal::{
         SIGBUS, SIGCHLD, SIGFPE, SIGHUP, SIGILL, SIGINT, SIGKILL, SIGPIPE, SIGQUIT, SIGSEGV, SIGSTOP, SIGSYS,
-        SIGTERM, SIGTRAP, SIGURG, SIGWINCH,
+        SIGTERM, SIGTRAP, SIGTSTP, SIGTTIN, SIGTTOU, SIGURG, SIGWINCH,
     },
     iterator::{backend::SignalDelivery, exfiltrator::SignalOnly},
 };
@@ -19,8 +19,13 @@ use signal_hook::{
 const ENDING: [i32; 4] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM];
 
 /// Signals that are not for the container: they speak of this process, or cannot be caught.
-const OURS: [i32; 12] =
-    [SIGBUS, SIGCHLD, SIGFPE, SIGILL, SIGKILL, SIGPIPE, SIGSEGV, SIGSTOP, SIGSYS, SIGTRAP, SIGURG, SIGWINCH];
+///
+/// By the last three a terminal stops who uses it without having its foreground, or who has it. Caught, they would not: the call
+/// that the kernel refuses would be begun again without end.
+const OURS: [i32; 15] = [
+    SIGBUS, SIGCHLD, SIGFPE, SIGILL, SIGKILL, SIGPIPE, SIGSEGV, SIGSTOP, SIGSYS, SIGTRAP, SIGURG, SIGWINCH,
+    SIGTSTP, SIGTTIN, SIGTTOU,
+];
 
 /// The standard signals, and the real-time ones but for the two that the C library keeps (`signal(7)`).
 const SIGNALS: [std::ops::RangeInclusive<i32>; 2] = [1..=31, 34..=64];
@@ -51,7 +56,7 @@ impl Signals {
 
     /// Fails if a signal came that should end the program.
     pub(crate) fn check(&mut self) -> Result<(), Interrupted> {
-        match self.pending().into_iter().find(|signal| ENDING.contains(signal)) {
+        match self.pending().into_iter().find(|&signal| is_ending(signal)) {
             Some(signal) => Err(Interrupted { signal }),
             None => Ok(()),
         }
@@ -66,6 +71,11 @@ impl Signals {
     pub(crate) fn descriptor(&self) -> &UnixStream {
         self.delivery.get_read()
     }
+}
+
+/// Whether a signal is one that ends programs.
+pub(crate) fn is_ending(signal: i32) -> bool {
+    ENDING.contains(&signal)
 }
 
 /// Whether a signal is passed on to the container.

@@ -10,10 +10,14 @@ use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     process::{Pid, WaitOptions, waitpid},
 };
-use signal_hook::consts::signal::{SIGKILL, SIGWINCH};
+use signal_hook::consts::signal::{SIGCONT, SIGKILL, SIGWINCH};
 use sysbox::linux::process::send_signal;
 
-use super::{Cgroup, Signals, signals::is_forwarded, terminal::Terminal};
+use super::{
+    Cgroup, Signals,
+    signals::{is_ending as is_to_end, is_forwarded},
+    terminal::Terminal,
+};
 use crate::exit::code_of_signal;
 
 /// How long it is waited for at most before it is looked what goes on.
@@ -39,21 +43,25 @@ pub(crate) fn supervise(
             }
             looked = Instant::now();
         }
-        for signal in signals.pending() {
-            match (signal, &terminal) {
-                (SIGWINCH, Some(terminal)) => terminal.resize()?,
-                (signal, _) if is_forwarded(signal) => {
-                    send_signal(init, signal)?;
-                    sent |= signal_set(signal);
-                }
-                _ => {}
-            }
-        }
+        let came = signals.pending();
         if let Some(code) = exit_code(init)? {
             if let Some(terminal) = &mut terminal {
-                terminal.drain()?;
+                terminal.drain(signals, came.into_iter().any(is_to_end))?;
             }
             return Ok(code);
+        }
+        for signal in came {
+            if let Some(terminal) = &mut terminal {
+                match signal {
+                    SIGWINCH => terminal.resize()?,
+                    SIGCONT => terminal.go_on(),
+                    _ => {}
+                }
+            }
+            if is_forwarded(signal) {
+                send_signal(init, signal)?;
+                sent |= signal_set(signal);
+            }
         }
         match &mut terminal {
             Some(terminal) => terminal.pass_on(signals.descriptor())?,

@@ -1,11 +1,14 @@
 //! The container's terminal, when its spec asks for one: its pseudo-terminal is made inside and handed out over a socket,
 //! and what passes through it is passed on to ours.
 
+mod ours;
+mod output;
+
 use std::{
     fs::File,
-    io::{self, IsTerminal, Read, Write},
+    io::{self, Read, Write},
     os::{
-        fd::AsFd,
+        fd::{AsFd, BorrowedFd},
         unix::net::{UnixListener, UnixStream},
     },
     time::{Duration, Instant},
@@ -14,18 +17,25 @@ use std::{
 use anyhow::{Context, bail};
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
-    io::ioctl_fionbio,
-    termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize},
+    io::{Errno, ioctl_fionbio},
+    termios::{tcgetwinsize, tcsetwinsize},
 };
 use sysbox::AbsPath;
 
-use super::{descriptor::receive_one, signals::wait_readable, supervise::LIMIT};
+use self::{
+    ours::{OurTerminal, is_in_foreground},
+    output::Output,
+};
+use super::{Signals, descriptor::receive_one, signals::wait_readable, supervise::LIMIT};
 
 /// Control-D, by which a terminal in its usual mode tells the end of input (`termios(3)`, `VEOF`).
 const END_OF_INPUT: u8 = 4;
 
 /// How long the container gets to make its terminal.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How often it is looked whether we have the foreground again, of which no signal need tell.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
 /// The socket on which the container hands its terminal out (the runtime command line interface's `--console-socket`).
 #[derive(Debug)]
@@ -46,7 +56,7 @@ impl Console {
         self.path.as_path()
     }
 
-    /// Takes the terminal over. Ours, if standard input is one, is put into raw mode until the value is dropped.
+    /// Takes the terminal over. Ours, if standard input is one, is in raw mode until the value is dropped.
     pub(crate) fn accept(self) -> anyhow::Result<Terminal> {
         if !wait_readable(&self.listener, Instant::now() + PATIENCE)? {
             bail!("the container did not hand its terminal out within {PATIENCE:?}");
@@ -55,7 +65,8 @@ impl Console {
         let master = File::from(receive_one(&stream, "terminal")?);
         // Input that the container does not read must not keep us from its signals and its end.
         ioctl_fionbio(&master, true).context("cannot use the container's terminal")?;
-        let terminal = Terminal { master, ours: OurTerminal::make_raw()?, input: Some(Vec::new()) };
+        let output = Output::open().context("cannot use standard output")?;
+        let terminal = Terminal { master, ours: OurTerminal::take()?, input: Some(Vec::new()), output };
         terminal.resize()?;
         Ok(terminal)
     }
@@ -68,6 +79,8 @@ pub(crate) struct Terminal {
     ours: Option<OurTerminal>,
     /// What was read from standard input and not taken by the container yet; `None` once standard input has ended.
     input: Option<Vec<u8>>,
+    /// What the container wrote and standard output has not taken yet. Until it has, no more is read.
+    output: Output,
 }
 
 impl Terminal {
@@ -80,31 +93,44 @@ impl Terminal {
         Ok(())
     }
 
+    /// Goes on after this process may have been stopped.
+    pub(crate) fn go_on(&mut self) {
+        if let Some(ours) = &mut self.ours {
+            ours.distrust();
+        }
+    }
+
     /// Waits for input, output or a signal, and passes on what is there.
     pub(crate) fn pass_on(&mut self, signals: &UnixStream) -> anyhow::Result<()> {
-        let stdin = io::stdin();
+        let has_keys = self.ours.as_mut().is_none_or(OurTerminal::has_keys);
         let waiting = self.input.as_ref().is_some_and(|input| !input.is_empty());
-        let wanted = if waiting { PollFlags::IN | PollFlags::OUT } else { PollFlags::IN };
-        let mut fds = vec![PollFd::new(signals, PollFlags::IN), PollFd::new(&self.master, wanted)];
-        // One that has ended would always be ready.
-        if self.input.is_some() && !waiting {
-            fds.push(PollFd::new(&stdin, PollFlags::IN));
-        }
-        let limit = Timespec::try_from(LIMIT).map_err(io::Error::other)?;
-        match poll(&mut fds, Some(&limit)) {
-            Ok(_) => {}
-            Err(rustix::io::Errno::INTR) => return Ok(()),
-            Err(e) => return Err(e).context("cannot wait for the terminal"),
-        }
-        let master = fds[1].revents();
-        if fds.get(2).is_some_and(|stdin| !stdin.revents().is_empty()) {
+        let reading = self.input.is_some() && !waiting && has_keys;
+        let writing = !self.output.is_empty();
+        let when = |wanted, events| if wanted { events } else { PollFlags::empty() };
+        let of_master = when(waiting, PollFlags::OUT) | when(!writing, PollFlags::IN);
+        let stdin = io::stdin();
+        let watched = [
+            (signals.as_fd(), PollFlags::IN),
+            (self.master.as_fd(), of_master),
+            (stdin.as_fd(), when(reading, PollFlags::IN)),
+            (self.output.as_fd(), when(writing, PollFlags::OUT)),
+        ];
+        // One that nothing is wanted of would still be ready for ever once it has ended.
+        let watched = watched.map(|it| if it.1.is_empty() { (signals.as_fd(), it.1) } else { it });
+        let limit = if has_keys { LIMIT } else { LOOK_AGAIN };
+        let Some([_, master, stdin, stdout]) = wait(watched, limit)? else { return Ok(()) };
+        if !stdin.is_empty() {
             self.read_input()?;
         }
-        if waiting && master.contains(PollFlags::OUT) {
+        if master.contains(PollFlags::OUT) {
             self.write_input()?;
         }
+        if !stdout.is_empty() {
+            self.output.write()?;
+        }
         if master.contains(PollFlags::IN) {
-            self.pass_output()?;
+            self.read_output()?;
+            self.output.write()?;
         } else if master.contains(PollFlags::HUP) {
             // Every process has closed it; what is left is that the init process ends.
             wait_readable(signals, Instant::now() + Duration::from_millis(100))?;
@@ -112,16 +138,39 @@ impl Terminal {
         Ok(())
     }
 
-    /// Passes on what the container wrote before it ended.
-    pub(crate) fn drain(&mut self) -> anyhow::Result<()> {
-        while wait_readable(&self.master, Instant::now())? && self.pass_output()? {}
-        Ok(())
+    /// Passes on what the container wrote before it ended. Who does not take it is waited for until a signal comes that ends
+    /// programs; `is_to_end` tells that one has.
+    pub(crate) fn drain(&mut self, signals: &mut Signals, mut is_to_end: bool) -> anyhow::Result<()> {
+        loop {
+            if self.output.is_empty() {
+                self.read_output()?;
+            }
+            if self.output.is_empty() {
+                return Ok(());
+            }
+            if self.output.write()? {
+                continue;
+            }
+            if is_to_end {
+                tracing::warn!("standard output did not take all that the container wrote");
+                return Ok(());
+            }
+            let watched =
+                [(signals.descriptor().as_fd(), PollFlags::IN), (self.output.as_fd(), PollFlags::OUT)];
+            wait(watched, LIMIT)?;
+            is_to_end = signals.check().is_err();
+        }
     }
 
     fn read_input(&mut self) -> anyhow::Result<()> {
         let mut buffer = [0; 8192];
-        let count =
-            rustix::io::read(io::stdin().as_fd(), &mut buffer).context("cannot read standard input")?;
+        let count = match rustix::io::read(io::stdin().as_fd(), &mut buffer) {
+            Ok(count) => count,
+            Err(Errno::AGAIN | Errno::INTR) => return Ok(()),
+            // The foreground was lost this moment.
+            Err(Errno::IO) if !is_in_foreground() => return Ok(()),
+            Err(e) => return Err(e).context("cannot read standard input"),
+        };
         if count == 0 {
             // What a person would type to say so; a program that waits for input would else wait for ever.
             self.input = Some(vec![END_OF_INPUT]);
@@ -146,52 +195,33 @@ impl Terminal {
         Ok(())
     }
 
-    /// Tells whether there may be more.
-    fn pass_output(&mut self) -> anyhow::Result<bool> {
+    /// Reads what the container wrote, if there is anything.
+    fn read_output(&mut self) -> anyhow::Result<()> {
         let mut buffer = [0; 8192];
-        let count = match self.master.read(&mut buffer) {
-            Ok(count) => count,
-            Err(e) if e.kind() == io::ErrorKind::WouldBlock || is_hung_up(&e) => 0,
+        match self.master.read(&mut buffer) {
+            Ok(count) => self.output.push(&buffer[..count]),
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock || is_hung_up(&e) => {}
             Err(e) => return Err(e).context("cannot read the container's terminal"),
-        };
-        let mut stdout = io::stdout().lock();
-        stdout
-            .write_all(&buffer[..count])
-            .and_then(|()| stdout.flush())
-            .context("cannot write standard output")?;
-        Ok(count > 0)
+        }
+        Ok(())
+    }
+}
+
+/// Waits until one of these is ready, and tells what each is ready for; `None` where a signal came meanwhile.
+fn wait<const N: usize>(
+    watched: [(BorrowedFd<'_>, PollFlags); N],
+    limit: Duration,
+) -> anyhow::Result<Option<[PollFlags; N]>> {
+    let mut fds = watched.map(|(fd, events)| PollFd::from_borrowed_fd(fd, events));
+    let limit = Timespec::try_from(limit).map_err(io::Error::other)?;
+    match poll(&mut fds, Some(&limit)) {
+        Ok(_) => Ok(Some(fds.map(|fd| fd.revents()))),
+        Err(Errno::INTR) => Ok(None),
+        Err(e) => Err(e).context("cannot wait for the terminal"),
     }
 }
 
 /// A terminal that nobody has open any more reads and writes as an I/O error.
 fn is_hung_up(error: &io::Error) -> bool {
-    error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error())
-}
-
-/// Our terminal in raw mode: every key goes to the container. It is as it was again when this is dropped.
-#[derive(Debug)]
-struct OurTerminal {
-    before: Termios,
-}
-
-impl OurTerminal {
-    fn make_raw() -> anyhow::Result<Option<Self>> {
-        let stdin = io::stdin();
-        if !stdin.is_terminal() {
-            return Ok(None);
-        }
-        let before = tcgetattr(&stdin).context("cannot get the mode of the terminal")?;
-        let mut raw = before.clone();
-        raw.make_raw();
-        tcsetattr(&stdin, OptionalActions::Drain, &raw).context("cannot put the terminal into raw mode")?;
-        Ok(Some(Self { before }))
-    }
-}
-
-impl Drop for OurTerminal {
-    fn drop(&mut self) {
-        if let Err(error) = tcsetattr(io::stdin(), OptionalActions::Drain, &self.before) {
-            tracing::warn!(%error, "cannot give the terminal its mode back; type: reset");
-        }
-    }
+    error.raw_os_error() == Some(Errno::IO.raw_os_error())
 }
