@@ -4,10 +4,12 @@
 //! its container pauses or stops. So a commit of the rootfs has it all, and a restart finds it as it was.
 //!
 //! - **Whole or not at all.** A volume has a row only when it is whole; a directory without one is nobody's.
+//! - **Of one rootfs.** A volume belongs to the rootfs that it was filled from ([`identity`]), and is copied into no other at its path.
 //! - **Kept.** A volume goes with its container's removal, and with nothing else. A copy back that cannot be made leaves it.
 //! - **On record.** How its owners are on disk is told by its own record ([`ownership`]), whatever was broken off.
 
 mod fill;
+mod identity;
 mod ownership;
 mod plan;
 mod rootfs;
@@ -19,7 +21,7 @@ use std::{fs, io, path::Path, time::SystemTime};
 use rusqlite::Connection;
 use sysbox_core::{AbsPath, ErrorKind, Mount, MountRequests};
 
-use self::{plan::Plan, rootfs::Rootfs, rows::Volume};
+use self::{identity::Identity, plan::Plan, rootfs::Rootfs, rows::Volume};
 use crate::{
     error::Fault,
     files::{Intent, below, make_dir},
@@ -103,8 +105,10 @@ enum Done {
 fn volumes(ground: &Ground<'_>, request: &MountRequests) -> Result<Vec<Mount>, Fault> {
     let turn = ground.turn(&request.id)?;
     plan::check_data_root(ground, request)?;
-    let mounted = rootfs::is_mounted(&ground.container(&turn)?.rootfs);
-    let begin = |db: &Connection| Plan::new(db, &turn, request);
+    let rootfs = ground.container(&turn)?.rootfs;
+    let (mounted, now) = (rootfs::is_mounted(&rootfs), Identity::of(&rootfs));
+    let identity = now.filter(|_| !mounted);
+    let begin = |db: &Connection| Plan::new(db, &turn, request, now);
     let effects = |plan: &Plan| make_whole(ground, &turn, plan);
     let finish = |db: &Connection, plan: &Plan, done: &(Vec<Done>, Vec<Mount>)| {
         plan::check_again(db, &turn, plan)?;
@@ -114,7 +118,7 @@ fn volumes(ground: &Ground<'_>, request: &MountRequests) -> Result<Vec<Mount>, F
                 Done::Aligned => volume.synced,
             };
             let (start, shift) = (plan.start, plan.ownership.shift);
-            let given = Volume { synced, start, shift, mounted, ..volume.clone() };
+            let given = Volume { synced, start, shift, mounted, identity, ..volume.clone() };
             rows::save(db, turn.nr, &given)?;
         }
         Ok(())

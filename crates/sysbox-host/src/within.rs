@@ -2,6 +2,9 @@
 //!
 //! Every path is resolved as if the root directory were `/`: symbolic links are followed, but neither they, nor `..`, nor what is
 //! swapped meanwhile, lead out of it (`RESOLVE_IN_ROOT` of `openat2(2)`). Links of `/proc` are not followed at all.
+//!
+//! What the host has mounted below it is not reached either, for a container does not have that: it is resolved in a clone of the
+//! mount, which shows what is beneath. Who may not make one (`open_tree(2)`) is refused every path that leads into such a mount.
 
 mod elsewhere;
 mod entry;
@@ -22,10 +25,11 @@ use std::{
 
 use rustix::{
     fs::{
-        CWD, FileType, Gid, Mode, OFlags, ResolveFlags, Uid, fchmod, fchown, fstat, mkdirat, open, openat2,
-        readlinkat,
+        CWD, FileType, Gid, Mode, OFlags, ResolveFlags, Uid, fchmod, fchown, fstat, mkdirat, open, openat,
+        openat2, readlinkat,
     },
     io::Errno,
+    mount::{OpenTreeFlags, open_tree},
 };
 use sysbox_core::{AbsPath, HostError, Owner};
 
@@ -50,12 +54,21 @@ enum NotTaken {
     TooLong { at_most: usize },
     #[error("more than {MAX_LINKS} symbolic links lead on from it; remove the loop")]
     Loop,
+    #[error(
+        "a name on the way, or all of it, is longer than the file system takes; remove the link that leads there"
+    )]
+    LongName,
+    #[error("its directory is not there; make it, or choose another path")]
+    NoPlace,
+    #[error("something that the container does not have is mounted on the way; unmount it, or run as root")]
+    Mounted,
 }
 
 /// Opens the directory with this path in the root; `None` if nothing has this path.
 ///
 /// # Errors
-/// When it, or something on the way, is no directory, or the root itself cannot be opened.
+/// When it, or something on the way, is no directory, or the root itself cannot be opened. Whatever the contents of the root can
+/// make of it has no error of the kernel among its causes.
 pub fn open_dir(root: &AbsPath, path: &AbsPath) -> Result<Option<OwnedFd>, HostError> {
     let root = Root::open(root)?;
     match root.resolve(path.as_path(), OFlags::RDONLY | OFlags::DIRECTORY) {
@@ -126,7 +139,7 @@ enum Found {
     Other,
 }
 
-/// A root directory.
+/// A root directory, without what is mounted below it.
 struct Root<'a> {
     directory: OwnedFd,
     path: &'a AbsPath,
@@ -135,9 +148,14 @@ struct Root<'a> {
 impl<'a> Root<'a> {
     fn open(path: &'a AbsPath) -> Result<Self, HostError> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let directory = rustix::fs::openat(CWD, path.as_path(), flags, Mode::empty())
-            .map_err(failed("open the root directory", path))?;
-        Ok(Self { directory, path })
+        let clone = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+        let directory = match open_tree(CWD, path.as_path(), clone) {
+            // What was opened in a clone can be used after the clone has gone.
+            Ok(clone) => openat(&clone, c".", flags, Mode::empty()),
+            // The caller may not, or it is attached nowhere itself, as another clone. No mount below is entered (`NO_XDEV`).
+            Err(_) => openat(CWD, path.as_path(), flags, Mode::empty()),
+        };
+        Ok(Self { directory: directory.map_err(failed("open the root directory", path))?, path })
     }
 
     fn resolve(&self, path: &Path, flags: OFlags) -> Result<OwnedFd, Errno> {
@@ -145,7 +163,8 @@ impl<'a> Root<'a> {
     }
 
     fn resolve_with(&self, path: &Path, flags: OFlags, resolve: ResolveFlags) -> Result<OwnedFd, Errno> {
-        let within = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS | resolve;
+        // Nothing is mounted below a clone. It is refused where there is none, or one gets a mount that is made meanwhile.
+        let within = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_XDEV | resolve;
         let open = || openat2(&self.directory, path, flags | OFlags::CLOEXEC, Mode::empty(), within);
         let mut result = open();
         for _ in 1..ATTEMPTS {
@@ -222,6 +241,9 @@ impl<'a> Root<'a> {
         match errno {
             Errno::NOTDIR => self.refused(operation, path, NotTaken::NoDirectory),
             Errno::LOOP => self.refused(operation, path, NotTaken::Loop),
+            Errno::NAMETOOLONG => self.refused(operation, path, NotTaken::LongName),
+            Errno::NOENT => self.refused(operation, path, NotTaken::NoPlace),
+            Errno::XDEV => self.refused(operation, path, NotTaken::Mounted),
             errno => HostError::new(operation, self.subject(path), errno),
         }
     }

@@ -115,10 +115,14 @@ const STEPS: &[&str] = &[
     ALTER TABLE container ADD COLUMN rootfs_disk INTEGER;
     CREATE INDEX container_stopped ON container (nr) WHERE state = 2;
 ",
+    "
+    ALTER TABLE volume ADD COLUMN rootfs_inode INTEGER;
+    ALTER TABLE volume ADD COLUMN rootfs_born INTEGER;
+",
 ];
 
 /// The version that all [`STEPS`] lead to.
-pub(super) const VERSION: i64 = 2;
+pub(super) const VERSION: i64 = 3;
 
 /// The version of a database; 0 is one without any table of ours.
 pub(super) fn version(connection: &Connection) -> Result<i64, rusqlite::Error> {

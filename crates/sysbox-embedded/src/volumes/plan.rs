@@ -6,6 +6,7 @@ use rusqlite::Connection;
 use sysbox_core::{AbsPath, ContainerId, ErrorKind, MountKind, MountRequest, MountRequests};
 
 use super::{
+    identity::Identity,
     ownership::{Ownership, ids_of},
     rows::{self, Volume},
 };
@@ -28,12 +29,17 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// Checks the rules, and finds the volumes on record or names new ones.
+    /// Checks the rules, and finds the volumes on record or names new ones. `now` is which rootfs is there.
     ///
     /// # Errors
     /// `NotFound`; `FailedPrecondition` when the container has stopped, has no ids where it needs them, or its volumes belong to
     /// another rootfs.
-    pub(super) fn new(db: &Connection, turn: &Turn, request: &MountRequests) -> Result<Self, Fault> {
+    pub(super) fn new(
+        db: &Connection,
+        turn: &Turn,
+        request: &MountRequests,
+        now: Option<Identity>,
+    ) -> Result<Self, Fault> {
         let container = lifecycle::alive(db, &request.id, "given mounts")?;
         let ownership = Ownership::new(request.rootfs_shift, ids_of(db, &container)?)?;
         let known = rows::all(db, turn.nr)?;
@@ -47,7 +53,7 @@ impl Plan {
                 return Err(shared(&container.rootfs, &destination, &other));
             }
             let found = known.iter().find(|volume| volume.is_for(*kind, &destination)).cloned();
-            found.iter().try_for_each(|volume| check_rootfs(volume, &container.rootfs))?;
+            found.iter().try_for_each(|volume| check_rootfs(volume, &container.rootfs, now))?;
             volumes.push(found.unwrap_or_else(|| Volume {
                 kind: *kind,
                 destination,
@@ -57,6 +63,7 @@ impl Plan {
                 shift: request.rootfs_shift,
                 rootfs: container.rootfs.clone(),
                 mounted: false,
+                identity: None,
             }));
         }
         Ok(Self { rootfs: container.rootfs, ownership, volumes, start: container.starts })
@@ -85,13 +92,17 @@ fn shared(rootfs: &AbsPath, destination: &AbsPath, other: &ContainerId) -> Fault
 }
 
 /// Refuses a volume of another rootfs: it would be copied over what this one has.
-fn check_rootfs(volume: &Volume, rootfs: &AbsPath) -> Result<(), Fault> {
-    if volume.rootfs == *rootfs {
+fn check_rootfs(volume: &Volume, rootfs: &AbsPath, now: Option<Identity>) -> Result<(), Fault> {
+    let Volume { destination, rootfs: own, .. } = volume;
+    let what = if own != rootfs {
+        format!("belongs to rootfs {own}, and now has rootfs {rootfs}")
+    } else if now.is_some_and(|now| volume.is_of_other(now)) {
+        format!("belongs to another rootfs than {rootfs} is by now")
+    } else {
         return Ok(());
-    }
+    };
     let message = format!(
-        "has a volume at {} that belongs to rootfs {}, and now has rootfs {rootfs}; remove the container first, or choose another id",
-        volume.destination, volume.rootfs
+        "has a volume at {destination} that {what}; remove the container first, or choose another id"
     );
     Err(Fault::refused(ErrorKind::FailedPrecondition, message))
 }

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use rusqlite::{Connection, OptionalExtension, Row, types::Type};
 use sysbox_core::{AbsPath, ContainerId, MountKind, ShiftType};
 
+use super::identity::Identity;
 use crate::{
     error::Fault,
     record::ContainerState,
@@ -29,6 +30,8 @@ pub(super) struct Volume {
     pub(super) rootfs: AbsPath,
     /// Whether the rootfs was a mount of its own then.
     pub(super) mounted: bool,
+    /// Which rootfs it was. Of one that is mounted it is not told: that may be mounted anew, with other numbers.
+    pub(super) identity: Option<Identity>,
 }
 
 impl Volume {
@@ -36,12 +39,17 @@ impl Volume {
     pub(super) fn is_for(&self, kind: MountKind, destination: &AbsPath) -> bool {
         self.kind == kind && self.destination == *destination
     }
+
+    /// Whether it is certain that this rootfs is another one than its own.
+    pub(super) fn is_of_other(&self, rootfs: Identity) -> bool {
+        self.identity.is_some_and(|own| own.is_other(rootfs))
+    }
 }
 
 /// The volumes of a container: one that is mounted in another comes after it.
 pub(super) fn all(db: &Connection, container: ContainerNr) -> Result<Vec<Volume>, Fault> {
-    let query = "SELECT kind, destination, name, synced_at, start, shift, rootfs, mounted FROM volume WHERE container = ?1 \
-        ORDER BY destination, kind";
+    let query = "SELECT kind, destination, name, synced_at, start, shift, rootfs, mounted, rootfs_inode, rootfs_born \
+        FROM volume WHERE container = ?1 ORDER BY destination, kind";
     let mut statement = db.prepare_cached(query)?;
     let volumes = statement.query_map([container], volume)?;
     Ok(volumes.collect::<Result<_, _>>()?)
@@ -63,10 +71,10 @@ pub(super) fn other_user(
 
 /// Writes one down, in the place of the one for the same wish.
 pub(super) fn save(db: &Connection, container: ContainerNr, volume: &Volume) -> Result<(), Fault> {
-    let Volume { kind, destination, name, synced, start, shift, rootfs, mounted } = volume;
+    let Volume { kind, destination, name, synced, start, shift, rootfs, mounted, identity } = volume;
     let statement = "INSERT OR REPLACE INTO volume \
-        (container, kind, destination, name, synced_at, start, shift, rootfs, mounted) \
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+        (container, kind, destination, name, synced_at, start, shift, rootfs, mounted, rootfs_inode, rootfs_born) \
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
     db.prepare_cached(statement)?.execute((
         container,
         kind.number(),
@@ -77,6 +85,8 @@ pub(super) fn save(db: &Connection, container: ContainerNr, volume: &Volume) -> 
         shift.number(),
         columns::path(rootfs),
         mounted,
+        identity.map(|own| own.inode.cast_signed()),
+        identity.and_then(|own| own.born),
     ))?;
     Ok(())
 }
@@ -105,11 +115,18 @@ fn volume(row: &Row<'_>) -> Result<Volume, rusqlite::Error> {
         shift: columns::shift_of(row, 5)?,
         rootfs: columns::path_of(row, 6)?,
         mounted: row.get(7)?,
+        identity: identity(row, 8)?,
     })
 }
 
+fn identity(row: &Row<'_>, at: usize) -> Result<Option<Identity>, rusqlite::Error> {
+    let born = row.get(at + 1)?;
+    let inode = row.get::<_, Option<i64>>(at)?;
+    Ok(inode.map(|inode| Identity { inode: inode.cast_unsigned(), born }))
+}
+
 /// Nanoseconds since 1970. A clock that stands before that, or after 2262, counts as at the nearest of the two.
-fn nanoseconds(time: SystemTime) -> i64 {
+pub(super) fn nanoseconds(time: SystemTime) -> i64 {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
 }

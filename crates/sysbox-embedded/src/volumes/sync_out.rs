@@ -1,7 +1,7 @@
 //! Copying what volumes have back into the rootfs, when their container pauses or stops.
 //!
-//! Nothing is ever mirrored over something: where the volume or the rootfs is not there, or the rootfs has no place for
-//! it, the volume is kept as it is and the rootfs too.
+//! Nothing is ever mirrored over something: where the volume or the rootfs is not there, or another rootfs has its path, or it has
+//! no place for the volume, that is kept as it is and the rootfs too.
 
 use std::{
     error::Error,
@@ -25,6 +25,7 @@ use sysbox_host::{
 use super::{
     directory,
     fill::mirror_fault,
+    identity::Identity,
     ownership,
     rootfs::{Rootfs, is_empty, is_mounted},
     rows::{self, Volume},
@@ -77,19 +78,25 @@ fn copy_back(ground: &Ground<'_>, turn: &Turn, when: When) -> Result<(), Fault> 
         return Ok(());
     }
     let rootfs = Rootfs::find(&container.rootfs)?.map(Rootfs::for_writing);
-    let mounted = is_mounted(&container.rootfs);
+    let (mounted, now) = (is_mounted(&container.rootfs), Identity::of(&container.rootfs));
+    let reach = |volume: &Volume| match &rootfs {
+        Some(_) if now.is_some_and(|now| volume.is_of_other(now)) => Err(Away::Another),
+        Some(rootfs) if mounted || !volume.mounted => Ok(rootfs),
+        _ => Err(Away::NotThere),
+    };
     for volume in &volumes {
         let path = below(&directory(turn)?, &volume.name)?;
-        let synced = match &rootfs {
-            Some(rootfs) if mounted || !volume.mounted => copy(ground, turn, rootfs, volume, &path, when)?,
-            _ if when == When::Removing
-                && !is_gone(ground, turn, &container.rootfs)?
-                && open(&path).is_ok_and(|there| there.is_some()) =>
+        let synced = match reach(volume) {
+            Ok(rootfs) => copy(ground, turn, rootfs, volume, &path, when)?,
+            Err(away)
+                if when == When::Removing
+                    && !is_gone(ground, turn, &container.rootfs)?
+                    && open(&path).is_ok_and(|there| there.is_some()) =>
             {
-                return Err(out_of_reach(&container.rootfs, &path));
+                return Err(away.refuse(&container.rootfs, &path));
             }
-            _ => {
-                tracing::info!(container = %turn.id, rootfs = %container.rootfs, %path, "its rootfs is not there: a volume is kept and not copied back");
+            Err(away) => {
+                away.tell(turn, &container.rootfs, &path);
                 None
             }
         };
@@ -105,13 +112,39 @@ fn is_gone(ground: &Ground<'_>, turn: &Turn, rootfs: &AbsPath) -> Result<bool, F
     Ok(gone::rootfs_is_gone(rootfs, disk))
 }
 
-/// Refuses to remove what is nowhere else.
-fn out_of_reach(rootfs: &AbsPath, volume: &AbsPath) -> Fault {
-    let message = format!(
-        "cannot be removed: its volume {volume} was not copied back, for its rootfs {rootfs} is not there now; \
-         mount that and try again, or remove the volume's directory if nobody needs it"
-    );
-    Fault::refused(ErrorKind::FailedPrecondition, message)
+/// Why a rootfs is out of reach.
+#[derive(Clone, Copy)]
+enum Away {
+    NotThere,
+    /// Another one has its path.
+    Another,
+}
+
+impl Away {
+    /// Tells that nothing was copied.
+    fn tell(self, turn: &Turn, rootfs: &AbsPath, path: &AbsPath) {
+        match self {
+            Self::NotThere => {
+                tracing::info!(container = %turn.id, %rootfs, %path, "its rootfs is not there: a volume is kept and not copied back");
+            }
+            Self::Another => {
+                tracing::warn!(container = %turn.id, %rootfs, %path, "its rootfs is another one by now: a volume is kept and not copied back");
+            }
+        }
+    }
+
+    /// Refuses to remove what is nowhere else.
+    fn refuse(self, rootfs: &AbsPath, volume: &AbsPath) -> Fault {
+        let (reason, advice) = match self {
+            Self::NotThere => ("is not there now", "mount that"),
+            Self::Another => ("is another one by now", "put its own back"),
+        };
+        let message = format!(
+            "cannot be removed: its volume {volume} was not copied back, for its rootfs {rootfs} {reason}; \
+             {advice} and try again, or remove the volume's directory if nobody needs it"
+        );
+        Fault::refused(ErrorKind::FailedPrecondition, message)
+    }
 }
 
 /// Copies one volume back, and returns since when it and the rootfs are known to be the same; `None` if they are not.

@@ -154,8 +154,7 @@ pub fn remove_unused(root: &AbsPath, path: &AbsPath, entry: Entry<'_>) -> Result
 impl Root<'_> {
     /// Opens the directory with this path, on which no link and no mount may be.
     fn resolve_plainly(&self, path: &Path) -> Result<OwnedFd, Errno> {
-        let plainly = ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
-        self.resolve_with(path, OFlags::PATH | OFlags::DIRECTORY, plainly)
+        self.resolve_with(path, OFlags::PATH | OFlags::DIRECTORY, ResolveFlags::NO_SYMLINKS)
     }
 }
 

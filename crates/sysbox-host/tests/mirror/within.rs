@@ -2,9 +2,16 @@
 
 use std::{fs, os::unix::fs::MetadataExt, path::Path};
 
-use rustix::fs::{FileType, fstat};
-use sysbox_core::Owner;
-use sysbox_host::within::{make_dir, open_dir, read_file};
+use rustix::{
+    fs::{FileType, fstat},
+    mount::mount_bind,
+    thread::{CapabilitySet, capabilities, set_capabilities},
+};
+use sysbox_core::{AbsPath, Owner};
+use sysbox_host::{
+    mount_namespace::enter_private,
+    within::{Entry, LastName, look_up, make, make_dir, open_dir, read_file},
+};
 
 use super::support::*;
 
@@ -107,5 +114,87 @@ fn a_file_is_read_up_to_its_limit_and_nothing_but_a_file() {
     read("/file", 4).expect_err("longer");
     for path in ["/fifo", "/zero", "/"] {
         read(path, 100).expect_err(path);
+    }
+}
+
+/// A root directory with a link `link` to `/mnt`, where a directory `hidden` is below a mount of one that has files. Calls this in a
+/// mount namespace of its own.
+fn with_mount_below(test: impl FnOnce(&AbsPath) + Send) {
+    require_root();
+    let place = Place::temporary();
+    let (root, outside) = (place.source(), directory(&place.beside().join("outside"), 0o755, (0, 0)));
+    directory(&root.join("mnt"), 0o755, (0, 0));
+    directory(&root.join("mnt/hidden"), 0o755, (0, 0));
+    file(&outside.join("secret"), "secret", 0o644, (0, 0));
+    directory(&outside.join("directory"), 0o755, (0, 0));
+    symlink("/mnt", &root.join("link"), (0, 0));
+    std::thread::scope(|scope| {
+        let work = || {
+            enter_private().expect("a mount namespace");
+            mount_bind(&outside, root.join("mnt")).expect("a bind mount");
+            test(&abs(&root));
+        };
+        scope.spawn(work).join().expect("it does not panic");
+    });
+    assert_eq!(fs::read_dir(&outside).expect("there").count(), 2, "nothing is made there");
+}
+
+#[test]
+fn what_is_mounted_below_is_not_found_and_what_it_hides_is() {
+    with_mount_below(|root| {
+        let path = |path: &str| abs(Path::new(path));
+        let owner = Owner::new(0, 0);
+        for above in ["/mnt", "/link"] {
+            let at = |name: &str| path(&format!("{above}/{name}"));
+            assert!(open_dir(root, &at("directory")).expect("no error").is_none());
+            assert!(open_dir(root, &at("hidden")).expect("no error").is_some());
+            assert_eq!(read_file(root, &at("secret"), 100).expect("no error"), None);
+            assert!(!look_up(root, &at("directory"), LastName::Followed).expect("no loop").is_directory);
+        }
+        make_dir(root, &path("/link/made"), owner, 0o755).expect("writable");
+        assert!(make(root, &path("/link/file"), Entry::File, owner, 0o644).expect("writable"));
+        assert!(open_dir(root, &path("/mnt/made")).expect("no error").is_some());
+        assert!(read_file(root, &path("/mnt/file"), 100).expect("no error").is_some());
+    });
+}
+
+#[test]
+fn without_privilege_a_mount_below_is_refused_and_is_no_error_of_the_kernel() {
+    with_mount_below(|root| {
+        let mut sets = capabilities(None).expect("readable");
+        sets.effective -= CapabilitySet::SYS_ADMIN;
+        set_capabilities(None, sets).expect("less than before");
+        assert!(open_dir(root, &abs(Path::new("/"))).expect("no error").is_some());
+        for path in ["/mnt", "/link", "/link/directory", "/mnt/secret", "/mnt/nothing"] {
+            let path = abs(Path::new(path));
+            let errors = [
+                open_dir(root, &path).map(drop),
+                read_file(root, &path, 100).map(drop),
+                make_dir(root, &path, Owner::new(0, 0), 0o755).map(drop),
+            ];
+            for error in errors {
+                let cause =
+                    error.expect_err("the container may have something else there").source.to_string();
+                assert!(cause.contains("mounted on the way"), "{path}: {cause}");
+            }
+        }
+    });
+}
+
+#[test]
+fn a_name_that_is_too_long_is_no_error_of_the_kernel() {
+    require_root();
+    let place = Place::temporary();
+    let root = place.source();
+    symlink("a".repeat(300), &root.join("long"), (0, 0));
+    for path in ["/long", "/long/x"] {
+        let (root, path) = (abs(&root), abs(Path::new(path)));
+        for error in [
+            open_dir(&root, &path).expect_err("too long"),
+            read_file(&root, &path, 100).expect_err("too long"),
+            make_dir(&root, &path, Owner::new(0, 0), 0o755).expect_err("too long"),
+        ] {
+            assert!(!error.source.is::<rustix::io::Errno>(), "{error}: {}", error.source);
+        }
     }
 }

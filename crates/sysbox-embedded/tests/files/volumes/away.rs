@@ -72,6 +72,104 @@ fn a_volume_is_not_given_for_another_rootfs() {
     assert!(!other.as_path().join("var/lib/docker/one").exists());
 }
 
+/// A container that has written to its volume when its rootfs is moved away, and another one comes to the path. Gives its volume,
+/// its rootfs and the other one.
+fn exchange(place: &Place, mgr: &EmbeddedMgr) -> [AbsPath; 3] {
+    let (other, away) = (rootfs(place), place.at("away"));
+    start(mgr, "c", &other);
+    let volume = docker(mgr, ShiftType::IdMappedMount);
+    write(&volume, "made", "inside");
+    fs::rename(&other, &away).expect("there");
+    place.dir("rootfs/var/lib/docker");
+    write(&other, "var/lib/docker/new", "new");
+    [volume, away, other]
+}
+
+#[test]
+fn a_volume_is_not_copied_into_another_rootfs_at_the_path_of_its_own() {
+    let place = Place::new();
+    let mgr = place.open(Host::real());
+    let [volume, own, other] = exchange(&place, &mgr);
+    stop(&mgr, "c");
+    let error = block_on(mgr.remove(&id("c"))).expect_err("nobody else has what was made");
+    assert_eq!(error.kind, ErrorKind::FailedPrecondition);
+    assert!(error.to_string().contains("another one by now; put its own back"), "{error}");
+    assert_eq!(read(&volume, "made"), "inside");
+    let inside = other.as_path().join("var/lib/docker");
+    assert_eq!(fs::read_dir(&inside).expect("there").count(), 1, "nothing is copied");
+    assert_eq!(read(&other, "var/lib/docker/new"), "new");
+    fs::remove_dir_all(&other).expect("there");
+    fs::rename(&own, &other).expect("there");
+    remove(&mgr, "c");
+    assert_eq!(read(&other, "var/lib/docker/made"), "inside");
+    assert!(place.leftovers().is_empty());
+}
+
+#[test]
+fn a_container_whose_rootfs_is_another_one_is_not_given_its_volume_and_can_be_removed_without_it() {
+    let place = Place::new();
+    let mgr = place.open(Host::real());
+    let [volume, _, other] = exchange(&place, &mgr);
+    stop(&mgr, "c");
+    start(&mgr, "c", &other);
+    let error =
+        ask(&mgr, ShiftType::IdMappedMount, &[(MountKind::VarLibDocker, DOCKER)]).expect_err("not its own");
+    assert_eq!(error.kind, ErrorKind::FailedPrecondition);
+    assert!(error.to_string().contains("another rootfs"), "{error}");
+    stop(&mgr, "c");
+    fs::remove_dir_all(&volume).expect("there");
+    remove(&mgr, "c");
+    assert_eq!(read(&other, "var/lib/docker/new"), "new");
+    assert!(place.leftovers().is_empty());
+}
+
+#[test]
+fn a_volume_of_a_database_that_does_not_say_which_rootfs_it_was_is_copied_back_as_before() {
+    let place = Place::new();
+    let rootfs = rootfs(&place);
+    let mgr = place.open(Host::real());
+    start(&mgr, "c", &rootfs);
+    write(&docker(&mgr, ShiftType::IdMappedMount), "made", "inside");
+    drop(mgr);
+    let earlier = "ALTER TABLE volume DROP COLUMN rootfs_inode; ALTER TABLE volume DROP COLUMN rootfs_born; \
+        PRAGMA user_version = 2";
+    rusqlite::Connection::open(place.at("data/state.db"))
+        .and_then(|db| db.execute_batch(earlier))
+        .expect("a database of version 2");
+    let mgr = place.open(Host::real());
+    stop(&mgr, "c");
+    assert_eq!(read(&rootfs, "var/lib/docker/made"), "inside");
+    remove(&mgr, "c");
+}
+
+#[test]
+fn a_rootfs_that_was_moved_and_an_overlay_that_was_mounted_anew_are_the_same_as_before() {
+    let place = Place::new();
+    let mgr = place.open(Host::real());
+    place.dir("rootfs.lower/var/lib/docker");
+    let (overlay, plain) = (place.overlay("rootfs"), place.dir("plain"));
+    for (rootfs, aside) in [(&overlay, None), (&plain, Some(place.at("aside")))] {
+        start(&mgr, "c", rootfs);
+        write(&docker(&mgr, ShiftType::IdMappedMount), "made", "inside");
+        match aside {
+            None => {
+                unmount(rootfs.as_path(), UnmountFlags::empty()).expect("mounted");
+                place.mount_again("rootfs");
+            }
+            Some(aside) => {
+                fs::rename(rootfs, &aside).expect("there");
+                fs::rename(&aside, rootfs).expect("there");
+            }
+        }
+        stop(&mgr, "c");
+        assert_eq!(read(rootfs, "var/lib/docker/made"), "inside");
+        start(&mgr, "c", rootfs);
+        docker(&mgr, ShiftType::IdMappedMount);
+        stop(&mgr, "c");
+        remove(&mgr, "c");
+    }
+}
+
 #[test]
 fn what_cannot_be_removed_from_the_trash_keeps_no_container_from_being_removed() {
     let place = Place::new();

@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, fs, os::unix::fs::symlink, path::PathBuf};
 
-use rustix::fs::{CWD, Mode, mkfifoat};
+use rustix::{
+    fs::{CWD, Mode, mkfifoat},
+    mount::{UnmountFlags, mount_bind, unmount},
+};
 use sysbox_core::{AbsPath, MountKind, ShiftType};
 
 use super::{DOCKER, ask, read, write};
@@ -73,8 +76,9 @@ fn a_link_above_the_root_leads_to_the_root() {
 }
 
 #[test]
-fn a_loop_and_what_is_no_directory_begin_empty_and_stay_as_they_are() {
-    let in_place: [fn(PathBuf); 3] = [
+fn a_loop_a_name_too_long_and_what_is_no_directory_begin_empty_and_stay_as_they_are() {
+    let in_place: [fn(PathBuf); 4] = [
+        |path| symlink("a".repeat(300), path).expect("writable"),
         |path| symlink("docker", path).expect("writable"),
         |path| mkfifoat(CWD, path, Mode::RUSR).expect("writable"),
         |path| fs::write(path, "a file").expect("writable"),
@@ -103,6 +107,76 @@ fn what_a_container_puts_in_the_place_of_its_directory_is_not_followed_out_eithe
     let inside = rootfs.as_path().join("var/lib/docker");
     fs::remove_dir(&inside).expect("empty");
     symlink(&outside, &inside).expect("writable");
+    stop(&mgr, "c");
+    assert_eq!(snapshot(&outside), before);
+}
+
+/// Puts a link in the place of the directory of Docker's data root, as `mv /var/lib /var/old` and what follows does.
+fn lead_away(rootfs: &AbsPath, target: &str) {
+    let inside = |path: &str| rootfs.as_path().join(path);
+    fs::rename(inside("var/lib"), inside("var/old")).expect("there");
+    fs::create_dir(inside("var/lib")).expect("writable");
+    symlink(target, inside("var/lib/docker")).expect("writable");
+}
+
+#[test]
+fn a_rootfs_whose_links_lead_nowhere_keeps_no_container_from_being_removed() {
+    for target in ["a".repeat(300), "docker".to_owned(), "../old/file/x".to_owned(), "/a".repeat(2000)] {
+        let place = Place::new();
+        let mgr = place.open(Host::real());
+        let rootfs = super::rootfs(&place);
+        write(&rootfs, "var/lib/file", "a file");
+        start(&mgr, "c", &rootfs);
+        write(&super::docker(&mgr, ShiftType::IdMappedMount), "new", "new");
+        lead_away(&rootfs, &target);
+        stop(&mgr, "c");
+        start(&mgr, "c", &rootfs);
+        super::docker(&mgr, ShiftType::IdMappedMount);
+        stop(&mgr, "c");
+        remove(&mgr, "c");
+        assert!(place.leftovers().is_empty());
+    }
+}
+
+#[test]
+fn what_the_host_has_mounted_below_a_rootfs_is_not_changed_by_what_the_container_does() {
+    let rootfs_of: [fn(&Place) -> AbsPath; 2] = [super::rootfs, |place| {
+        place.dir("rootfs.upper/var/lib/docker");
+        place.overlay("rootfs")
+    }];
+    for make in rootfs_of {
+        let place = Place::new();
+        let (outside, before) = sentinel(&place);
+        let mgr = place.open(Host::real());
+        let rootfs = make(&place);
+        let at = place.dir("rootfs/mnt");
+        mount_bind(outside.as_path(), at.as_path()).expect("a bind mount");
+        for target in ["/mnt", "../../mnt/dir", "/mnt/new"] {
+            start(&mgr, "c", &rootfs);
+            write(&super::docker(&mgr, ShiftType::IdMappedMount), "new", "new");
+            lead_away(&rootfs, target);
+            stop(&mgr, "c");
+            remove(&mgr, "c");
+            assert_eq!(snapshot(&outside), before, "{target}");
+            fs::remove_dir_all(rootfs.as_path().join("var/lib")).expect("writable");
+            fs::rename(rootfs.as_path().join("var/old"), rootfs.as_path().join("var/lib")).expect("there");
+        }
+        unmount(at.as_path(), UnmountFlags::empty()).expect("mounted");
+        assert_eq!(read(&at, "new"), "new", "it is where the container finds it");
+    }
+}
+
+#[test]
+fn what_the_host_has_mounted_below_a_rootfs_is_in_no_volume() {
+    let place = Place::new();
+    let (outside, before) = sentinel(&place);
+    let mgr = place.open(Host::real());
+    let rootfs = super::rootfs(&place);
+    mount_bind(outside.as_path(), place.dir("rootfs/mnt").as_path()).expect("a bind mount");
+    lead_away(&rootfs, "/mnt");
+    start(&mgr, "c", &rootfs);
+    let volume = super::docker(&mgr, ShiftType::IdMappedMount);
+    assert_eq!(fs::read_dir(&volume).expect("there").count(), 0);
     stop(&mgr, "c");
     assert_eq!(snapshot(&outside), before);
 }
