@@ -5,7 +5,8 @@
 //! - **By range.** The tree's own ids, `[0, count)` or as many from another base on, and the host's share none, so each id
 //!   tells by itself whether it is shifted: every step may be repeated, and ids of neither range are left alone.
 //! - **Whole inodes.** Owners, the ids in ACLs and the root of file capabilities are shifted; set-id bits and
-//!   capabilities, which chown(2) drops, are restored, also by the next call after a crash. Times of modification stay.
+//!   capabilities, which chown(2) drops, are restored, also by the next call after a crash (save those of an inode whose
+//!   attributes leave no room to note them). Times of modification stay.
 //! - **Never out of the tree.** The walk is on a detached clone of the tree's mount, in which nothing is mounted; no symbolic
 //!   link is followed. What other mounts hide is shifted too, what is mounted over the tree is not.
 //!
@@ -125,7 +126,13 @@ pub fn revert_tree(root: &AbsPath, progress: &(dyn Fn(Progress) + Sync)) -> Resu
     let Some(record) = record::read(&tree)? else { return Ok(ShiftReport::default()) };
     let direction = Direction::to_host_from(record.from, record.ids)?.inverse();
     let plan = survey::survey(&tree, direction, Trust::OnRecord)?;
-    record::write(&tree, &TreeRecord { phase: TreePhase::Reverting, ..record })?;
+    match record::write(&tree, &TreeRecord { phase: TreePhase::Reverting, ..record }) {
+        // tmpfs takes the room of the new value before it frees that of the old one, and the container may have taken all.
+        Err(error) if error.is_want_of_room() => {
+            tracing::warn!(%root, "no room to put on record that it is being reverted; if that is broken off, revert it again");
+        }
+        written => written?,
+    }
     let changed = apply::apply(&tree, direction, &plan, progress)?;
     record::remove(&tree)?;
     tracing::debug!(%root, inodes = plan.inodes, changed, "reverted");

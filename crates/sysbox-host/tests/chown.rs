@@ -5,6 +5,8 @@
 mod based;
 #[path = "chown/bounds.rs"]
 mod bounds;
+#[path = "chown/crowded.rs"]
+mod crowded;
 #[path = "chown/kept.rs"]
 mod kept;
 #[path = "chown/mended.rs"]

@@ -161,6 +161,13 @@ impl From<NoThread> for ChownError {
 }
 
 impl ChownError {
+    /// Whether there was no room for what should be written, in an inode or on the file system.
+    pub(super) fn is_want_of_room(&self) -> bool {
+        use rustix::io::Errno;
+        let Self::System { source, .. } = self else { return false };
+        matches!(Errno::from_io_error(source), Some(Errno::NOSPC | Errno::DQUOT | Errno::TOOBIG))
+    }
+
     /// The error of a system call on an inode.
     pub(super) fn system(operation: &'static str, path: PathBuf, errno: rustix::io::Errno) -> Self {
         let source = errno.into();

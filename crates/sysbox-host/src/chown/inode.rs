@@ -6,6 +6,10 @@
 //! Each step is one system call that is done or not, and the [`Mark`] stands from before the first one that loses something
 //! until after the last one that restores it. So the change can be broken off anywhere, and the same function, in either
 //! direction, mends what it finds.
+//!
+//! An inode may have no room for the mark, since a container can fill it with attributes of its own, and must be changed all
+//! the same. It is changed without one then, where all can be restored that chown(2) drops: only a kill in between loses
+//! set-id bits or capabilities, of that one inode, and nothing ever gains any.
 
 use std::{
     convert::Infallible,
@@ -112,7 +116,7 @@ impl<'a> Inode<'a> {
         let mark = match self.mark()? {
             None if owner.is_some() && (has_set_id(&stat) || capability.is_some()) => {
                 let mark = Mark { mode: Mode::from_raw_mode(stat.st_mode), capability: capability.clone() };
-                self.write(MARK, mark.to_string().as_bytes())?;
+                self.write_mark(&mark, direction)?;
                 Some(mark)
             }
             found => found,
@@ -129,13 +133,32 @@ impl<'a> Inode<'a> {
         Ok(acls | owner.is_some() | capability)
     }
 
-    /// Gives the inode back what the mark holds, and removes the mark.
+    /// Writes the mark, or does without one if there is no room for it and what it holds can be restored even so: permissions
+    /// always, and capabilities that do not grow, as none do on the way back, since the chown frees the room of the old ones.
+    fn write_mark(&self, mark: &Mark, direction: Direction) -> Result<(), ChownError> {
+        let Err(error) = self.write(MARK, mark.to_string().as_bytes()) else { return Ok(()) };
+        let fits = match &mark.capability {
+            Some(old) => self.shifted_capability(old, direction)?.len() <= old.len(),
+            None => true,
+        };
+        if !(error.is_want_of_room() && fits) {
+            return Err(error);
+        }
+        let path = self.place.path();
+        tracing::warn!(path = %path.display(), "changed without a mark, for which its attributes leave no room");
+        Ok(())
+    }
+
+    /// Gives the inode back what the mark holds, and removes the mark, if it could be written.
     fn restore(&self, mark: Mark, direction: Direction) -> Result<(), ChownError> {
         chmod(&self.path, mark.mode).map_err(self.failed("restore the mode of"))?;
         if let Some(value) = mark.capability {
             self.write(CAPABILITY, &self.shifted_capability(&value, direction)?)?;
         }
-        removexattr(&self.path, MARK.name).map_err(self.failed("remove the mark of the change of"))
+        match removexattr(&self.path, MARK.name) {
+            Ok(()) | Err(Errno::NODATA) => Ok(()),
+            Err(errno) => Err(self.failed("remove the mark of the change of")(errno)),
+        }
     }
 
     fn shift_acl(&self, attribute: Attribute, direction: Direction) -> Result<bool, ChownError> {

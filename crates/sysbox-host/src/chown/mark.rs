@@ -1,7 +1,7 @@
 //! What chown(2) drops from an inode, kept on that inode until it is restored.
 //!
 //! A [`Mark`] is written before the owner of a file with set-id bits or capabilities changes, and removed after both are
-//! back. Whoever finds one, after a crash, restores from it in the direction that it goes itself: the mark holds the
+//! back; only an inode without room for it does without. Whoever finds one, after a crash, restores from it in the direction that it goes itself: the mark holds the
 //! values as they were, and the root id of the capabilities tells by its range on which side it is.
 
 use std::fmt::{self, Write as _};

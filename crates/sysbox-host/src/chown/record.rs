@@ -1,7 +1,8 @@
 //! The record of a tree, in an attribute of its root directory.
 //!
 //! Only who has `CAP_SYS_ADMIN` in the initial user namespace can see or write it (xattr(7), "Trusted extended attributes"),
-//! so what stands there was written here.
+//! so what stands there was written here. It takes the same room in each phase, so that a container that leaves no room for more
+//! attributes does not keep it from being rewritten.
 
 use std::ffi::CStr;
 
@@ -9,7 +10,7 @@ use rustix::{
     fs::{XattrFlags, fgetxattr, fremovexattr, fsetxattr},
     io::Errno,
 };
-use sysbox_core::tree::TreeRecord;
+use sysbox_core::tree::{TreePhase, TreeRecord};
 
 use super::{ChownError, tree::Tree};
 
@@ -25,16 +26,18 @@ pub(super) fn read(tree: &Tree) -> Result<Option<TreeRecord>, ChownError> {
         Ok(len) => {
             let text = String::from_utf8_lossy(&text[..len]);
             let unreadable = |source| ChownError::Record { root: tree.path().to_owned(), source };
-            text.parse().map(Some).map_err(unreadable)
+            text.trim_end_matches(' ').parse().map(Some).map_err(unreadable)
         }
         Err(Errno::NODATA) => Ok(None),
         Err(errno) => Err(error(tree, "read the record of the shift of", errno)),
     }
 }
 
-/// Writes the record of a tree.
+/// Writes the record of a tree, with spaces up to the length that it has in the phase with the longest name.
 pub(super) fn write(tree: &Tree, record: &TreeRecord) -> Result<(), ChownError> {
-    fsetxattr(tree.root(), NAME, record.to_string().as_bytes(), XattrFlags::empty())
+    let longest = TreeRecord { phase: TreePhase::Reverting, ..record.clone() }.to_string();
+    let text = format!("{:width$}", record.to_string(), width = longest.len());
+    fsetxattr(tree.root(), NAME, text.as_bytes(), XattrFlags::empty())
         .map_err(|errno| error(tree, "write the record of the shift of", errno))
 }
 

@@ -27,9 +27,9 @@ use crate::{
     walk::{Directories, DirectoryId, open_directory},
 };
 
-/// So many names are noted before they are removed.
+/// So many names are noted before they are removed: 256 KiB at most, of 255 bytes each.
 const REMOVED_AT_ONCE: usize = 1024;
-/// So many names of a directory are remembered. The others of a larger one are looked up one by one.
+/// So many names of a directory are remembered: 16 MiB of names at most. The others of a larger one are looked up one by one.
 const KNOWN: usize = 64 * 1024;
 /// After so many entries a thread tells how far it is.
 const STEP: u64 = 256;
@@ -122,26 +122,25 @@ impl<'a> Worker<'a> {
         target: &OwnedFd,
     ) -> Result<u64, MirrorError> {
         loop {
-            let (left, surplus) = self.find_surplus(here, source, target)?;
-            for name in &surplus {
-                self.report.removed +=
-                    remove_entry(target.as_fd(), name).map_err(Place { name, ..here }.removal())?;
-            }
-            if surplus.len() < REMOVED_AT_ONCE {
+            let (left, surplus, skipping) = self.read_surplus(here, source, target)?;
+            self.report.removed += remove(here, target, &surplus)?;
+            if !skipping {
                 return Ok(left);
             }
             seek(target, SeekFrom::Start(0)).map_err(here.target("read the directory"))?;
         }
     }
 
-    /// How many entries stay, and the names of the first ones that do not.
-    fn find_surplus(
+    /// Reads the directory to its end: how many entries stay, the names of those that do not, and whether entries may have
+    /// been skipped, since so many do not stay that some were removed on the way. That moves no entry on most file systems,
+    /// so one more time shows that all were seen, and the time is in proportion to the number of entries.
+    fn read_surplus(
         &mut self,
         here: Place<'_>,
         source: &OwnedFd,
         target: &OwnedFd,
-    ) -> Result<(u64, Vec<CString>), MirrorError> {
-        let (mut left, mut surplus, mut known) = (0, Vec::new(), None);
+    ) -> Result<(u64, Vec<CString>, bool), MirrorError> {
+        let (mut left, mut surplus, mut known, mut skipping) = (0, Vec::new(), None, false);
         let mut entries = RawDir::new(target, &mut self.entries);
         while let Some(entry) = entries.next() {
             let entry = entry.map_err(here.target("read the directory"))?;
@@ -169,10 +168,12 @@ impl<'a> Worker<'a> {
                 Err(errno) => return Err(place.source("look at")(errno)),
             }
             if surplus.len() == REMOVED_AT_ONCE {
-                break;
+                self.report.removed += remove(here, target, &surplus)?;
+                surplus.clear();
+                skipping = true;
             }
         }
-        Ok((left, surplus))
+        Ok((left, surplus, skipping))
     }
 
     /// Deals with the entries of a directory and returns the names of the directories among them.
@@ -212,6 +213,12 @@ impl<'a> Worker<'a> {
         let bytes = self.report.bytes - std::mem::replace(&mut self.told_bytes, self.report.bytes);
         self.call.tell(Progress { entries: std::mem::take(&mut self.untold), bytes });
     }
+}
+
+/// Removes these entries of a directory and returns how many names were removed.
+fn remove(here: Place<'_>, directory: &OwnedFd, names: &[CString]) -> Result<u64, MirrorError> {
+    let one = |name| remove_entry(directory.as_fd(), name).map_err(Place { name, ..here }.removal());
+    names.iter().map(|name| one(name)).sum()
 }
 
 /// The names in a directory, or as many as are remembered. It is read from its beginning again afterwards.

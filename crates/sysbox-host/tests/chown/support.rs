@@ -108,7 +108,8 @@ impl Place {
         Self::mounted("ext4", &["-o", "loop", image.to_str().expect("ASCII")])
     }
 
-    fn mounted(name: &str, arguments: &[&str]) -> Self {
+    /// On what is mounted with these arguments.
+    pub(crate) fn mounted(name: &str, arguments: &[&str]) -> Self {
         let directory = tempfile::tempdir().expect("a directory for temporary files");
         let point = directory.path().join(name);
         fs::create_dir(&point).expect("a new directory");

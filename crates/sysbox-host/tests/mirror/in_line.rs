@@ -1,8 +1,16 @@
 //! A target that was mirrored before, or is something else, is brought in line.
 
-use std::{fs, io::Write, os::unix::fs::MetadataExt};
+use std::{
+    fs,
+    io::Write,
+    mem::MaybeUninit,
+    os::{fd::OwnedFd, unix::fs::MetadataExt},
+};
 
-use rustix::fs::FileType;
+use rustix::fs::{
+    FileType,
+    inotify::{self, CreateFlags, WatchFlags},
+};
 use sysbox_host::mirror::Owners;
 
 use super::support::*;
@@ -22,6 +30,36 @@ fn what_the_source_has_not_is_removed() {
             symlink("kept", &target.join(index.to_string()), (0, 0));
         }
         assert_eq!(mirror_and_check(place).removed, 2 + 1 + 3000 + 3000);
+    });
+}
+
+/// How often a directory was read since it was watched, together with another one that is read in turn with it: the kernel
+/// makes one event of several that are the same.
+fn readings(watch: &OwnedFd, directory: i32) -> usize {
+    let mut buffer = [MaybeUninit::uninit(); 4096];
+    let mut events = inotify::Reader::new(watch, &mut buffer);
+    let mut readings = 0;
+    while let Ok(event) = events.next() {
+        readings += usize::from(event.wd() == directory && event.file_name().is_none());
+    }
+    readings
+}
+
+#[test]
+fn however_many_names_are_removed_the_directories_are_not_read_again_and_again() {
+    on_each_file_system(|place| {
+        let (source, target) = (place.source(), place.target());
+        file(&source.join("kept"), "x", 0o644, (0, 0));
+        for index in 0..10_000 {
+            symlink("kept", &target.join(index.to_string()), (0, 0));
+        }
+        let watch = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC).expect("inotify(7)");
+        let [in_source, _] = [&source, &target]
+            .map(|path| inotify::add_watch(&watch, path, WatchFlags::ACCESS).expect("a directory"));
+        assert_eq!(mirror(&source, &target).expect("it can be mirrored").removed, 10_000);
+        let readings = readings(&watch, in_source);
+        // Twice for each of two times that the names are compared, and for their entries.
+        assert!((1..=6).contains(&readings), "{readings} times");
     });
 }
 
