@@ -95,7 +95,7 @@ fn end_of(mgr: &EmbeddedMgr, nth: u32) -> Option<String> {
     let record = mgr.status(&id(nth)).expect("readable")?;
     let stopped = match record.state {
         ContainerState::Stopped => Ok(()),
-        ContainerState::Running | ContainerState::Paused => block_on(mgr.unregister(&id(nth))),
+        _ => block_on(mgr.unregister(&id(nth))),
     };
     match stopped.and_then(|()| block_on(mgr.remove(&id(nth)))) {
         Err(error) if error.kind == ErrorKind::NotFound => None,

@@ -35,17 +35,15 @@ impl Wiring {
                  give it to the daemon that is there"
             )
         }
-        let subids = args.subid_range.map_or_else(SubidSource::default, SubidSource::Range);
         let managers_bar = ManagersBar::default();
+        let mut options = BackendOptions::default();
+        options.data_root = Some(data_root.clone());
+        options.subids = args.subid_range.map_or_else(SubidSource::default, SubidSource::Range);
+        options.progress = Some(managers_bar.teller());
         Ok(Self {
             host: Arc::new(LinuxHost::default()),
             containers: Containers::new(&data_root),
-            options: BackendOptions {
-                data_root: Some(data_root.clone()),
-                subids,
-                progress: Some(managers_bar.teller()),
-                ..BackendOptions::default()
-            },
+            options,
             url,
             data_root,
             managers_bar,
@@ -82,8 +80,9 @@ impl Wiring {
 
     /// Opens the backend for a process that never forks, as a daemon.
     pub(crate) fn open_for_daemon(&self) -> anyhow::Result<Backend> {
-        let options =
-            BackendOptions { connections: Connections::Kept, progress: None, ..self.options.clone() };
+        let mut options = self.options.clone();
+        options.connections = Connections::Kept;
+        options.progress = None;
         Backend::open(&self.url, &options, self.host.clone())
             .with_context(|| format!("cannot open the backend \"{}\"", self.url))
     }
@@ -95,7 +94,8 @@ impl Wiring {
 
     /// Opens the backend of a URL; calls to a daemon wait as `client` says.
     pub(crate) fn open_with(&self, url: &BackendUrl, client: ClientOptions) -> anyhow::Result<Backend> {
-        let options = BackendOptions { client, ..self.options.clone() };
+        let mut options = self.options.clone();
+        options.client = client;
         Backend::open(url, &options, self.host.clone())
             .with_context(|| format!("cannot open the backend \"{url}\""))
     }

@@ -6,6 +6,7 @@ type Source = Box<dyn Error + Send + Sync>;
 
 /// A call of a port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Operation {
     /// `MgrPort::register`
     Register,

@@ -21,6 +21,9 @@
 //! assert_eq!(id.as_str(), "web-1");
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+//!
+//! [`oci_spec`] is re-exported, since signatures here have its types; with the feature `mock` so is `mockall`, which the mocks of
+//! the ports are made with.
 #![forbid(unsafe_code)]
 
 mod config;
@@ -53,11 +56,17 @@ pub use owner::{HostGid, HostUid, Owner};
 pub use path::{AbsPath, InvalidPath};
 pub use port::{
     ContainerData, FsPort, FsStateRequest, HostPort, MgrPort, MountRequest, MountRequests, MountToPrepare,
-    MountsToPrepare, Registration, SeccompPort, ShiftfsMarks, SubidRequest, Subids, Update,
+    MountsToPrepare, Registration, SeccompInit, SeccompPort, ShiftfsMarks, SubidRequest, Subids, Update,
 };
 pub use range::{IdOffset, IdOffsets, IdRange, InvalidIdRange, OffsetOutOfRange};
-pub use session::{Conversion, ConvertError, Converted, Fs, FsRegInfo, Mgr, SessionError, Snapshot, Sysbox};
+pub use session::{
+    Conversion, ConvertError, Converted, Fs, FsRegInfo, Mgr, Ports, RestoreError, SessionError, Snapshot,
+    Sysbox, TeardownError,
+};
 pub use shift::{ShiftType, UnknownShiftType};
 
+#[cfg(feature = "mock")]
+pub use mockall;
+pub use oci_spec;
 #[cfg(any(test, feature = "mock"))]
 pub use port::{MockFsPort, MockHostPort, MockMgrPort, MockSeccompPort};

@@ -21,6 +21,7 @@ pub mod seccomp;
 pub use change::{Change, Changes};
 pub use check::{check, netns, rootfs, userns};
 pub use error::SpecError;
+pub(crate) use id_mappings::given_ids;
 pub use id_mappings::{
     DEFAULT_HOST_ID, DEFAULT_SIZE, given_mappings, joined_ids, own_ids, set_mappings, tree_ids,
 };

@@ -114,12 +114,9 @@ pub enum OpenError {
 }
 
 impl OpenError {
+    /// Never `FailedPrecondition`: by that a call says in which state the container is, and here nothing was looked at.
     fn kind(&self) -> ErrorKind {
         match self {
-            Self::DataRoot { .. }
-            | Self::DataRootOpen { .. }
-            | Self::DataRootOfAnother { .. }
-            | Self::TooNew { .. } => ErrorKind::FailedPrecondition,
             Self::Corrupt { .. } | Self::CorruptInPlace { .. } => ErrorKind::DataLoss,
             Self::Locked { .. } => ErrorKind::Unavailable,
             Self::Database { source, .. } if is(source, rusqlite::ErrorCode::DiskFull) => {
@@ -128,7 +125,12 @@ impl OpenError {
             Self::Files { source, .. } => {
                 source.as_ref().map_or(ErrorKind::Internal, |cause| kind_of(&**cause))
             }
-            Self::Host { .. } | Self::Database { .. } => ErrorKind::Internal,
+            Self::Host { .. }
+            | Self::DataRoot { .. }
+            | Self::DataRootOpen { .. }
+            | Self::DataRootOfAnother { .. }
+            | Self::TooNew { .. }
+            | Self::Database { .. } => ErrorKind::Internal,
         }
     }
 
@@ -172,7 +174,19 @@ impl Fault {
         Self::Files { message: message.into(), source: source.into() }
     }
 
-    /// The same, met when an earlier call was to be finished or undone.
+    /// The same, but not of the kind that says that the container is in the wrong state for the call. Of `unregister` that says
+    /// that it has stopped, and callers take it as done.
+    #[must_use]
+    pub(crate) fn whatever_its_state(self) -> Self {
+        match self {
+            Self::Refused { kind: ErrorKind::FailedPrecondition, message } => {
+                Self::Refused { kind: ErrorKind::Internal, message }
+            }
+            fault => fault,
+        }
+    }
+
+    /// The same, met when an earlier call was to be finished or undone: no answer to the one that was made now.
     #[must_use]
     pub(crate) fn while_mending(self, intent: Intent) -> Self {
         let whole = |message: String| {
@@ -181,7 +195,7 @@ impl Fault {
                 "was left {left}, and mending that failed: {message}; remove the cause and run `sysbox repair`"
             )
         };
-        match self {
+        match self.whatever_its_state() {
             Self::Refused { kind, message } => Self::Refused { kind, message: whole(message) },
             Self::Host { kind, message, source } => Self::Host { kind, message: whole(message), source },
             Self::Files { message, source } => Self::Files { message: whole(message), source },
@@ -242,7 +256,6 @@ fn kind_of(cause: &(dyn Error + 'static)) -> ErrorKind {
     match errno_of(cause) {
         Some(Errno::NOSPC | Errno::DQUOT | Errno::MFILE | Errno::NFILE) => ErrorKind::ResourceExhausted,
         Some(Errno::PERM | Errno::ACCESS) => ErrorKind::PermissionDenied,
-        Some(Errno::ROFS) => ErrorKind::FailedPrecondition,
         _ => ErrorKind::Internal,
     }
 }
@@ -264,4 +277,35 @@ pub(crate) fn errno_of(error: &(dyn Error + 'static)) -> Option<Errno> {
 /// Whether SQLite failed for this reason.
 pub(crate) fn is(error: &rusqlite::Error, code: rusqlite::ErrorCode) -> bool {
     error.sqlite_error_code() == Some(code)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kind(fault: Fault) -> ErrorKind {
+        fault.into_port_error(Operation::Unregister, &"c1".parse().expect("valid")).kind
+    }
+
+    #[test]
+    fn what_keeps_a_call_from_the_state_does_not_say_that_the_container_is_in_the_wrong_one() {
+        let path = PathBuf::from("/data");
+        let read_only = || io::Error::from_raw_os_error(Errno::ROFS.raw_os_error());
+        let wrong_state = || Fault::refused(ErrorKind::FailedPrecondition, "is stopped");
+        for fault in [
+            OpenError::DataRoot { path: path.clone(), source: read_only() }.into(),
+            OpenError::DataRootOpen { path: path.clone(), mode: 0o777 }.into(),
+            OpenError::DataRootOfAnother { path: path.clone(), owner: 7 }.into(),
+            OpenError::TooNew { file: path, found: 2, known: 1 }.into(),
+            OpenError::Files { message: "is read-only".into(), source: Some(read_only().into()) }.into(),
+            Fault::files("cannot be worked on", read_only()),
+            wrong_state().whatever_its_state(),
+            wrong_state().while_mending(Intent::Stop),
+        ] {
+            assert_eq!(kind(fault), ErrorKind::Internal);
+        }
+        assert_eq!(kind(wrong_state()), ErrorKind::FailedPrecondition);
+        let gone = Fault::refused(ErrorKind::NotFound, "is not registered");
+        assert_eq!(kind(gone.whatever_its_state()), ErrorKind::NotFound);
+    }
 }

@@ -106,7 +106,7 @@ impl MgrPort for EmbeddedMgr {
     async fn unregister(&self, id: &ContainerId) -> Result<(), PortError> {
         let plain = |db: &Connection| lifecycle::unregister(db, id);
         let with_files = |ground: &Ground<'_>, turn: &Turn| {
-            let effects = |(): &()| stop::stop(ground, turn);
+            let effects = |(): &()| stop::stop(ground, turn).map_err(Fault::whatever_its_state);
             ground.carry_out(turn, Intent::Stop, plain, effects, |db, (), ()| stop::note_stopped(db, turn.nr))
         };
         let outcome = self.either(Operation::Unregister, id, plain, with_files);

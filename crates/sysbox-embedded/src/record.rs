@@ -53,6 +53,7 @@ pub struct VolumeRecord {
 
 /// What a registered container is doing, as far as the manager was told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum ContainerState {
     /// It is being started, or runs.
     Running,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use sysbox_core::{AbsPath, HostPort, InvalidPath, session::Ports};
-#[cfg(feature = "sockets")]
+#[cfg(any(feature = "grpc", feature = "tarpc"))]
 use sysbox_core::{FsPort, MgrPort};
 
 #[cfg(feature = "embedded")]
@@ -15,7 +15,25 @@ pub use progress::OnProgress;
 pub use url::{BackendUrl, InvalidBackendUrl};
 
 /// What a backend may need besides its URL.
+///
+/// Start from the default and set what differs: which fields there are depends on the features, and any crate of a program may
+/// switch one on.
+///
+/// ```
+/// use sysbox::{AbsPath, BackendOptions};
+///
+/// let mut options = BackendOptions::default();
+/// options.data_root = Some(AbsPath::new("/var/lib/here")?);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// A literal is refused, for it would not compile any more where another crate switches a feature on:
+///
+/// ```compile_fail
+/// let options = sysbox::BackendOptions { data_root: None, ..Default::default() };
+/// ```
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct BackendOptions {
     /// The data root of the embedded backend where its URL names none.
     pub data_root: Option<AbsPath>,
@@ -34,6 +52,13 @@ pub struct BackendOptions {
 }
 
 /// A backend that was opened: the ports for the facades, and what only this backend has.
+///
+/// A call of the embedded backend does its work, with files and locks, within the first poll of its future. So it holds up the
+/// thread that polls, and a timeout around it ends nothing: in an async program make the call on a thread of its own, as with
+/// [`blocking::wait`](crate::blocking::wait) in tokio's `spawn_blocking`.
+///
+/// Who forks keeps to `Connections::PerCall`, the default, and forks while no thread is within a call: in the child a lock that
+/// another thread held stays locked, and the next call waits for it for ever.
 #[derive(Clone, Debug)]
 pub struct Backend {
     ports: Ports,
@@ -164,7 +189,7 @@ fn open_tarpc(dir: &AbsPath, options: &BackendOptions) -> Result<Backend, Backen
     daemons(Arc::new(mgr), Arc::new(fs), dir, options)
 }
 
-#[cfg(feature = "sockets")]
+#[cfg(any(feature = "grpc", feature = "tarpc"))]
 fn daemons(
     mgr: Arc<dyn MgrPort>,
     fs: Arc<dyn FsPort>,
@@ -183,7 +208,7 @@ fn daemons(
     })
 }
 
-#[cfg(feature = "sockets")]
+#[cfg(any(feature = "grpc", feature = "tarpc"))]
 fn socket(dir: &AbsPath, name: &str) -> Result<AbsPath, BackendError> {
     AbsPath::new(dir.as_path().join(name)).map_err(BackendError::Path)
 }

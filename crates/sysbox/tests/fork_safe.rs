@@ -17,7 +17,8 @@ mod traces;
 fn no_call_leaves_a_thread_a_signal_handler_or_a_descriptor_that_survives_exec() {
     let dir = tempfile::tempdir().expect("a directory");
     let data_root = AbsPath::new(dir.path().join("data")).expect("absolute");
-    let options = BackendOptions { data_root: Some(data_root), ..BackendOptions::default() };
+    let mut options = BackendOptions::default();
+    options.data_root = Some(data_root);
     let host = Arc::new(LinuxHost::default());
     let backend =
         leaves_nothing("open", || Backend::open(&BackendUrl::default(), &options, host)).expect("opened");

@@ -3,24 +3,16 @@
 use std::time::SystemTime;
 
 use oci_spec::runtime::Spec;
-use sysbox::{AbsPath, Fs, FsRegInfo, HostGid, HostUid, Sysbox, blocking::wait};
+use sysbox::{AbsPath, FsRegInfo, HostGid, HostUid, Sysbox, blocking::wait};
 
 use super::{Prepared, PrivateMounts, SeccompListener};
 use crate::container::ProcessId;
 
 /// Asks where the emulated files are. A daemon that says it emulates none is not asked for anything more.
 pub(crate) fn get_config(sysbox: &mut Sysbox) -> anyhow::Result<()> {
-    if sysbox.fs.enabled() {
-        match wait(sysbox.fs.get_config()) {
-            Ok(mountpoint) => tracing::debug!(%mountpoint, "sysbox-fs emulates /proc and /sys"),
-            Err(error) if error.is_unimplemented() => {
-                sysbox.fs = Fs::new(sysbox.id().clone(), None, None);
-            }
-            Err(error) => return Err(error.into()),
-        }
-    }
-    if !sysbox.fs.enabled() {
-        tracing::debug!("there is no sysbox-fs: the container sees the kernel's own /proc and /sys");
+    match wait(sysbox.fs.find_mountpoint())? {
+        Some(mountpoint) => tracing::debug!(%mountpoint, "sysbox-fs emulates /proc and /sys"),
+        None => tracing::debug!("there is no sysbox-fs: the container sees the kernel's own /proc and /sys"),
     }
     Ok(())
 }

@@ -164,6 +164,8 @@ async fn the_clone_and_the_state_of_its_owners_are_remembered(world: &mut World)
     denied("a shift back before", answer, |error| matches!(error, SessionError::RootfsNotChowned { .. }))?;
     mgr.chown_cloned_rootfs(offsets).await?;
     same("its owners are shifted", &mgr.is_cloned_rootfs_chowned(), &true)?;
+    same("a second clone", &mgr.clone_rootfs().await?, &clone)?;
+    same("its owners are shifted", &mgr.is_cloned_rootfs_chowned(), &true)?;
     mgr.revert_cloned_rootfs_chown().await?;
     same("its owners are shifted", &mgr.is_cloned_rootfs_chowned(), &false)
 }

@@ -47,7 +47,7 @@ pub trait MgrPort: Debug + Send + Sync {
     /// others still use the same.
     ///
     /// # Errors
-    /// `FailedPrecondition` when it has stopped already.
+    /// `FailedPrecondition` when it has stopped already, and for nothing else: callers take it as done.
     async fn unregister(&self, id: &ContainerId) -> Result<(), PortError>;
 
     /// Tells that a stopped container will not be started again: its ids and everything kept for it are released.

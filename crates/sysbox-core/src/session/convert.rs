@@ -99,8 +99,9 @@ impl Sysbox {
     /// Converts a spec into that of a system container: checks it, completes its namespaces, gives it ids, decides how they are
     /// shifted, and gives it the mounts, capabilities and system calls that systemd, Docker or Kubernetes inside need.
     ///
-    /// The container is registered with the manager before, and sysbox-fs, where there is one, is told of it after
-    /// ([`Fs::pre_register`](crate::Fs::pre_register)). The manager is asked for ids, for a clone of the rootfs where that saves copying
+    /// The container is registered with the manager before, and sysbox-fs, where [there is one](crate::Fs::enabled), is told of it
+    /// after ([`Fs::pre_register`](crate::Fs::pre_register)); a daemon that emulates no files is from then on as if it were not there
+    /// ([`Fs::find_mountpoint`](crate::Fs::find_mountpoint)). The manager is asked for ids, for a clone of the rootfs where that saves copying
     /// it, to prepare sources of bind mounts, and for volumes. Paths in the spec (`root.path`, sources of bind mounts) are absolute and
     /// without symbolic links.
     ///
@@ -150,11 +151,7 @@ impl Sysbox {
         if config.syscont_mode {
             seccomp::check(&spec).map_err(refused)?;
         }
-        let emulated = match self.fs.mountpoint() {
-            Some(mountpoint) => Some(mountpoint.clone()),
-            None if self.fs.enabled() => Some(self.fs.get_config().await?.clone()),
-            None => None,
-        };
+        let emulated = self.fs.find_mountpoint().await?.cloned();
         let files = |mountpoint: AbsPath| AbsPath::new(mountpoint.as_path().join(id.as_str()));
         let emulated = emulated.map(files).transpose().map_err(|error| {
             refused(SpecError::new("mounts", "below the mount point of sysbox-fs", error.to_string()))

@@ -2,7 +2,7 @@
 
 use std::{error::Error, iter};
 
-use crate::{ContainerId, ErrorKind, Operation, PortError, syscont::SpecError};
+use crate::{ContainerId, ErrorKind, Operation, PortError, Subids, syscont::SpecError};
 
 /// A call of a facade failed.
 #[derive(Debug, thiserror::Error)]
@@ -86,6 +86,20 @@ pub enum SessionError {
         /// The container.
         container: ContainerId,
         /// The field and the rule.
+        #[source]
+        source: SpecError,
+    },
+    /// The manager answered [`Mgr::req_subid`](super::Mgr::req_subid) with ids that no container can have.
+    #[error(
+        "failed to {}: it gave container {container} user ids from {} and group ids from {} on, which no container can have",
+        Operation::AllocSubids, answered.uid.0, answered.gid.0
+    )]
+    WrongIds {
+        /// The container.
+        container: ContainerId,
+        /// What it answered.
+        answered: Subids,
+        /// The rule.
         #[source]
         source: SpecError,
     },

@@ -47,6 +47,9 @@ pub struct FsRegInfo {
 /// A container's side of the fs daemon.
 ///
 /// Every call fails with [`SessionError::Call`] when the backend says no, and with [`SessionError::Disabled`] when there is none.
+///
+/// A call is remembered once it was answered. Where its future is dropped before, it may have been carried out, and nothing here
+/// knows of it: [`Sysbox::purge`](super::Sysbox::purge) asks the daemon whatever is remembered, and undoes it.
 #[derive(Debug)]
 pub struct Fs {
     pub(super) id: ContainerId,
@@ -89,13 +92,38 @@ impl Fs {
 
     /// Asks where the emulated files are, and remembers it.
     ///
+    /// A daemon that emulates none (`Unimplemented`) has nothing to be told of containers: from that answer on this is disabled,
+    /// as it is without a port.
+    ///
     /// # Errors
     /// As every call.
     #[doc(alias = "GetConfig")]
     pub async fn get_config(&mut self) -> Result<&AbsPath, SessionError> {
         let answer = self.port(Operation::FsMountpoint)?.mountpoint().await;
-        let mountpoint = self.answered(Operation::FsMountpoint, answer)?;
-        Ok(self.mountpoint.insert(mountpoint))
+        match self.answered(Operation::FsMountpoint, answer) {
+            Ok(mountpoint) => Ok(self.mountpoint.insert(mountpoint)),
+            Err(error) => {
+                if error.is_unimplemented() {
+                    *self = Self::new(self.id.clone(), None, None);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Where the emulated files are, if there are any: [asks](Self::get_config) unless that is known. There are none without an
+    /// fs daemon, nor with one that emulates none.
+    ///
+    /// # Errors
+    /// [`SessionError::Call`], save of kind `Unimplemented`.
+    pub async fn find_mountpoint(&mut self) -> Result<Option<&AbsPath>, SessionError> {
+        if self.enabled() && self.mountpoint.is_none() {
+            match self.get_config().await {
+                Err(error) if !error.is_unimplemented() => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(self.mountpoint())
     }
 
     /// Makes the container known, with the network namespace that its spec joins.

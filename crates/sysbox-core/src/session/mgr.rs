@@ -37,6 +37,9 @@ pub(super) enum Rootfs {
 ///
 /// Every call fails with [`SessionError::Call`] when the backend says no, and before it is asked with
 /// [`SessionError::Disabled`] when there is none or [`SessionError::NotRegistered`] when the container is not registered.
+///
+/// A call is remembered once it was answered. Where its future is dropped before, it may have been carried out, and nothing here
+/// knows of it: [`Sysbox::purge`](super::Sysbox::purge) asks the manager whatever is remembered, and undoes it.
 #[derive(Debug)]
 pub struct Mgr {
     pub(super) id: ContainerId,
@@ -115,7 +118,8 @@ impl Mgr {
     }
 
     /// Tells that the container has stopped. Does nothing unless it is registered, and takes it as done when the manager
-    /// knows it no longer, or as stopped already.
+    /// knows it no longer (`NotFound`), or as stopped already (`FailedPrecondition`). After any other failure it is registered
+    /// still, and a second call tries again.
     ///
     /// # Errors
     /// As every call, save that there is nothing to do where others say that it is not registered.
@@ -146,12 +150,17 @@ impl Mgr {
     /// Asks for ids for the container's user namespace.
     ///
     /// # Errors
-    /// As every call; of kind `ResourceExhausted` when none are free.
+    /// As every call; of kind `ResourceExhausted` when none are free. [`SessionError::WrongIds`] when it answers ids that no
+    /// container can have.
     #[doc(alias = "ReqSubid")]
     pub async fn req_subid(&self, size: NonZeroU32) -> Result<Subids, SessionError> {
         let request = SubidRequest { id: self.id.clone(), size };
         let answer = self.registered_port(Operation::AllocSubids)?.alloc_subids(&request).await;
-        self.answered(Operation::AllocSubids, answer)
+        let answered = self.answered(Operation::AllocSubids, answer)?;
+        match syscont::given_ids(answered, size) {
+            Ok(_) => Ok(answered),
+            Err(source) => Err(SessionError::WrongIds { container: self.id.clone(), answered, source }),
+        }
     }
 
     /// Asks that sources of bind mounts be prepared for the container's root.
@@ -227,7 +236,8 @@ impl Mgr {
         self.answered(Operation::Resume, answer)
     }
 
-    /// Asks for another rootfs over the same layers, and remembers its path.
+    /// Asks for another rootfs over the same layers, and remembers its path. A second call is answered the same, and whether its
+    /// owners are shifted is not forgotten.
     ///
     /// # Errors
     /// As every call.
@@ -235,7 +245,9 @@ impl Mgr {
     pub async fn clone_rootfs(&mut self) -> Result<AbsPath, SessionError> {
         let answer = self.registered_port(Operation::CloneRootfs)?.clone_rootfs(&self.id).await;
         let path = self.answered(Operation::CloneRootfs, answer)?;
-        self.rootfs = Rootfs::Cloned(path.clone());
+        if self.cloned_rootfs() != Some(&path) {
+            self.rootfs = Rootfs::Cloned(path.clone());
+        }
         Ok(path)
     }
 

@@ -17,6 +17,10 @@ pub struct Ports {
 }
 
 /// A container's side of both daemons.
+///
+/// Where the future of a call is dropped before it is done, what it asked for may have been carried out, and nothing here
+/// remembers that: of a longer one, such as [`convert_spec`](Self::convert_spec), any part. Then, as after a crash, call
+/// [`purge`](Self::purge); it can itself be dropped, and called again.
 #[derive(Debug)]
 pub struct Sysbox {
     /// Its side of the manager.
@@ -46,7 +50,7 @@ impl Sysbox {
 
     /// Undoes what was done with the daemons, in the order of a teardown: the chown of a cloned rootfs is reverted, then the
     /// container is unregistered with the fs daemon and with the manager. Every step is tried; those that have nothing to
-    /// undo do nothing, so it can be called at any point and again.
+    /// undo do nothing, so it can be called at any point and again. A second call tries again what failed.
     ///
     /// # Errors
     /// [`TeardownError`] with every step that failed.
@@ -184,6 +188,19 @@ mod tests {
             error.to_string(),
             format!("container c1 was not torn down cleanly (further failures: {further})")
         );
+    }
+
+    #[test]
+    fn a_second_teardown_tries_again_what_failed() {
+        let mut mgr = MockMgrPort::new();
+        mgr.expect_register().returning(|_| Ok(ContainerConfig::default()));
+        mgr.expect_unregister().times(1).returning(|_| Err(internal(Operation::Unregister)));
+        mgr.expect_unregister().times(1).returning(|_| Ok(()));
+        let mut sysbox = sysbox(mgr, MockFsPort::new());
+        block_on(sysbox.mgr.register(&spec())).expect("registered");
+        block_on(sysbox.teardown()).expect_err("nothing was undone");
+        block_on(sysbox.teardown()).expect("undone by now");
+        assert!(!sysbox.mgr.is_registered());
     }
 
     #[test]

@@ -1,9 +1,11 @@
 //! The id mappings of a system container: one extent for users and one for groups, each from container id 0 on.
 
+use std::num::NonZeroU32;
+
 use oci_spec::runtime::{LinuxIdMapping, LinuxIdMappingBuilder, Spec};
 
 use super::{Changes, SpecError};
-use crate::{IdMapping, IdMappings, IdRange, tree::TreeIds};
+use crate::{IdMapping, IdMappings, IdRange, Subids, tree::TreeIds};
 
 /// How many ids a system container has unless it asks for others: what a whole distribution uses.
 pub const DEFAULT_SIZE: u32 = 65_536;
@@ -14,6 +16,7 @@ pub const DEFAULT_HOST_ID: u32 = 231_072;
 const WHY: &str = "root inside is nobody outside: the container's ids are a range of the host's";
 const UIDS: &str = "linux.uidMappings";
 const GIDS: &str = "linux.gidMappings";
+const HOSTS_ROOT: &str = "the host's id 0 cannot be mapped: the container's root would be the host's";
 
 /// The user and group id mappings that a spec gives; empty where it gives none.
 ///
@@ -73,13 +76,29 @@ fn single_extent(field: &'static str, mappings: &IdMappings) -> Result<IdRange, 
     let broken = if extent.container().first() != 0 {
         "the mapping of a system container starts at container id 0"
     } else if extent.host().contains(0) {
-        "the host's id 0 cannot be mapped: the container's root would be the host's"
+        HOSTS_ROOT
     } else if extent.size() < DEFAULT_SIZE {
         "a system container needs at least 65536 ids"
     } else {
         return Ok(extent.host());
     };
     Err(SpecError::new(field, shown(), broken))
+}
+
+/// The host's ids of a container that a manager gives `size` of each kind. It is not taken at its word: they keep the rules of
+/// those that a spec gives.
+///
+/// # Errors
+/// [`SpecError`] when ids are beyond the greatest, or are the host's root.
+pub(crate) fn given_ids(first: Subids, size: NonZeroU32) -> Result<TreeIds, SpecError> {
+    let range = |field: &'static str, first: u32| {
+        let refused = |rule: String| SpecError::new(field, format!("0 -> {first}, size {size}"), rule);
+        match IdRange::new(first, size.get()) {
+            Ok(range) if range.contains(0) => Err(refused(HOSTS_ROOT.to_owned())),
+            range => range.map_err(|error| refused(error.to_string())),
+        }
+    };
+    Ok(TreeIds { uids: range(UIDS, first.uid.0)?, gids: range(GIDS, first.gid.0)? })
 }
 
 /// The host's ids that a spec gives a container in a user namespace of its own; none where it gives none or joins one.

@@ -6,13 +6,14 @@ use std::{
     os::unix::fs::PermissionsExt,
 };
 
+use pollster::block_on;
 use rusqlite::Connection;
-use sysbox_core::ErrorKind;
+use sysbox_core::{ErrorKind, MgrPort as _};
 use sysbox_embedded::{Config, Connections, EmbeddedMgr, OpenError};
 
 use crate::{
     host::host,
-    manager::{Place, abs, kind, register, start},
+    manager::{Place, abs, id, kind, register, start, stop},
 };
 
 fn refused(place: &Place) -> OpenError {
@@ -105,7 +106,23 @@ fn a_database_of_a_later_version_is_refused_and_left_as_it_is() {
     database.pragma_update(None, "user_version", 99).expect("set");
     drop(database);
     assert!(matches!(refused(&place), OpenError::TooNew { found: 99, .. }));
-    assert_eq!(kind(register(&mgr, "c")), ErrorKind::FailedPrecondition);
+    assert_eq!(kind(register(&mgr, "c")), ErrorKind::Internal);
+}
+
+#[test]
+fn a_stop_that_the_data_root_cannot_note_is_not_answered_as_one_that_was_noted_before() {
+    let place = Place::new();
+    let mgr = place.open();
+    start(&mgr, "c");
+    fs::rename(place.path("data"), place.path("away")).expect("there");
+    fs::write(place.path("data"), "no directory").expect("writable");
+    for _ in 0..2 {
+        assert_eq!(kind(block_on(mgr.unregister(&id("c")))), ErrorKind::Internal);
+    }
+    fs::remove_file(place.path("data")).expect("there");
+    fs::rename(place.path("away"), place.path("data")).expect("there");
+    stop(&mgr, "c");
+    assert_eq!(kind(block_on(mgr.unregister(&id("c")))), ErrorKind::FailedPrecondition);
 }
 
 #[test]

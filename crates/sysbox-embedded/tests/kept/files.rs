@@ -21,7 +21,7 @@ fn a_data_root_that_was_deleted_and_made_anew_is_used_as_it_is_now() {
     start(&mgr, "before");
     for name in ["one", "two"] {
         fs::remove_dir_all(place.path("data")).expect("there");
-        assert_eq!(kind(register(&mgr, "between")), ErrorKind::FailedPrecondition);
+        assert_eq!(kind(register(&mgr, "between")), ErrorKind::Internal);
         start(&per_call(&place), name);
         assert_eq!(names(&mgr), [name]);
         stop(&mgr, name);

@@ -126,5 +126,5 @@ fn without_a_runtime_a_call_says_what_to_do() {
     let std::task::Poll::Ready(Err(error)) = call.as_mut().poll(&mut context) else {
         panic!("it cannot wait")
     };
-    assert_eq!(error.kind, ErrorKind::FailedPrecondition);
+    assert_eq!(error.kind, ErrorKind::Internal);
 }

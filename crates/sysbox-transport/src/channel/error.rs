@@ -168,8 +168,7 @@ impl CallError {
 
     fn kind(&self) -> ErrorKind {
         match self {
-            Self::NoRuntime { .. } => ErrorKind::FailedPrecondition,
-            Self::Encode(_) => ErrorKind::Internal,
+            Self::NoRuntime { .. } | Self::Encode(_) => ErrorKind::Internal,
             Self::Dial(_)
             | Self::Silent { .. }
             | Self::NotTaken { .. }

@@ -6,7 +6,10 @@ use sysbox_core::{AbsPath, InvalidPath};
 
 use super::Backend;
 
-/// Which backend answers: `embedded:`, `embedded:///DATA-ROOT` or `grpc+unix:///SOCKET-DIR`.
+/// Which backend answers: `embedded:`, `embedded:///DATA-ROOT`, `grpc+unix:///SOCKET-DIR` or `tarpc+unix:///SOCKET-DIR`.
+///
+/// Without a path it is the default one: of [`BackendOptions`](super::BackendOptions) for data, of [`Backend`] for sockets. What
+/// follows `://` is the path as it is: absolute, nothing in it percent-encoded, and no query or fragment after it.
 ///
 /// ```
 /// use sysbox::BackendUrl;
@@ -14,6 +17,7 @@ use super::Backend;
 /// assert!("embedded:///var/lib/here".parse::<BackendUrl>().is_ok());
 /// assert!("grpc+unix:///run/sysbox".parse::<BackendUrl>().is_ok());
 /// assert!("embedded://relative".parse::<BackendUrl>().is_err());
+/// assert!("embedded:/var/lib/here".parse::<BackendUrl>().is_err());
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BackendUrl {
@@ -56,8 +60,14 @@ impl FromStr for BackendUrl {
     fn from_str(url: &str) -> Result<Self, Self::Err> {
         let unknown = || InvalidBackendUrl::Scheme { url: url.to_owned() };
         let (scheme, rest) = url.split_once(':').ok_or_else(unknown)?;
-        let path = rest.strip_prefix("//").unwrap_or(rest);
         let path = |default: &str| {
+            let path = match rest.strip_prefix("//") {
+                None if rest.starts_with('/') => {
+                    let meant = format!("{scheme}://{rest}");
+                    return Err(InvalidBackendUrl::Slashes { url: url.to_owned(), meant });
+                }
+                given => given.unwrap_or(rest),
+            };
             let path = if path.is_empty() { default } else { path };
             AbsPath::new(PathBuf::from(path))
                 .map_err(|source| InvalidBackendUrl::Path { url: url.to_owned(), source })
@@ -95,6 +105,14 @@ pub enum InvalidBackendUrl {
     Scheme {
         /// The text.
         url: String,
+    },
+    /// Its path comes after one slash instead of three.
+    #[error("backend {url:?} lacks two slashes; write it {meant}")]
+    Slashes {
+        /// The text.
+        url: String,
+        /// The URL with that path.
+        meant: String,
     },
     /// Its path is not one.
     #[error(
@@ -144,5 +162,21 @@ mod tests {
         for url in ["embedded://here", "embedded:here", "grpc+unix://run/sysbox", "tarpc+unix:run"] {
             assert!(matches!(url.parse::<BackendUrl>(), Err(InvalidBackendUrl::Path { .. })), "{url}");
         }
+    }
+
+    #[test]
+    fn a_path_after_one_slash_is_refused_with_the_url_to_write() {
+        for scheme in ["embedded", "grpc+unix", "tarpc+unix"] {
+            let url = format!("{scheme}:/run/here");
+            let refused = url.parse::<BackendUrl>().expect_err("refused");
+            let text = format!("backend {url:?} lacks two slashes; write it {scheme}:///run/here");
+            assert_eq!(refused.to_string(), text);
+        }
+    }
+
+    #[test]
+    fn what_follows_the_slashes_is_the_path_as_it_is() {
+        let data_root = Some(path("/a%20b?c=d#e"));
+        assert_eq!("embedded:///a%20b?c=d#e".parse(), Ok(BackendUrl::Embedded { data_root }));
     }
 }

@@ -6,8 +6,8 @@ use oci_spec::runtime::Spec;
 
 use super::{ConvertError, Converting};
 use crate::{
-    AbsPath, ContainerConfig, IdMappings, IdRange,
-    session::Mgr,
+    AbsPath, ContainerConfig, HostGid, HostUid, Subids,
+    session::{Mgr, SessionError},
     syscont::{self, DEFAULT_HOST_ID, DEFAULT_SIZE, SpecError},
     tree::TreeIds,
 };
@@ -44,20 +44,15 @@ impl Converting<'_> {
         if let Some(ids) = syscont::own_ids(&self.spec).map_err(refused)? {
             return Ok(ids);
         }
-        if !mgr.enabled() {
-            return self.as_mappings(DEFAULT_HOST_ID, DEFAULT_HOST_ID);
-        }
-        let subids = mgr.req_subid(SIZE).await?;
-        self.as_mappings(subids.uid.0, subids.gid.0)
-    }
-
-    /// A manager is not taken at its word: ids that it gives keep the rules of those that a spec gives.
-    fn as_mappings(&self, uid: u32, gid: u32) -> Result<TreeIds, ConvertError> {
-        let range = |first| {
-            let range = IdRange::new(first, DEFAULT_SIZE).map_err(|error| self.wrong_ids(error))?;
-            IdMappings::single(range).map_err(|error| self.wrong_ids(error))
+        let subids = if mgr.enabled() {
+            mgr.req_subid(SIZE).await.map_err(|error| match error {
+                SessionError::WrongIds { source, .. } => self.wrong_ids(source),
+                error => error.into(),
+            })?
+        } else {
+            Subids { uid: HostUid(DEFAULT_HOST_ID), gid: HostGid(DEFAULT_HOST_ID) }
         };
-        syscont::tree_ids(&range(uid)?, &range(gid)?).map_err(|error| self.wrong_ids(error))
+        syscont::given_ids(subids, SIZE).map_err(|error| self.wrong_ids(error))
     }
 
     /// The host's ids of a user namespace that the container is to join. What the spec says of them counts only of one that it names itself.

@@ -211,6 +211,24 @@ fn sysbox_fs_is_not_asked_again_for_a_mount_point_that_is_known() {
 }
 
 #[test]
+fn over_a_daemon_that_emulates_nothing_a_spec_is_converted_as_without_sysbox_fs() {
+    let mut fs = MockFsPort::new();
+    fs.expect_mountpoint().times(1).returning(|| Err(no(Operation::FsMountpoint, ErrorKind::Unimplemented)));
+    let mut over_it = sysbox(giving_ids(), Some(fs));
+    let over_it_converted = block_on(over_it.convert_spec(spec(json!({})), &host(), &ids_only()));
+    let without = convert(giving_ids(), spec(json!({})), &host(), &ids_only()).expect("converted");
+    let converted = over_it_converted.expect("converted");
+    assert_eq!((converted.spec, converted.traps), (without.spec, without.traps));
+    assert!(!over_it.fs.enabled());
+    let mut fs = MockFsPort::new();
+    fs.expect_mountpoint().returning(|| Err(no(Operation::FsMountpoint, ErrorKind::Unavailable)));
+    let converted =
+        block_on(sysbox(giving_ids(), Some(fs)).convert_spec(spec(json!({})), &host(), &ids_only()));
+    let error = converted.expect_err("whether it emulates is not known");
+    assert_eq!(failed(&error), (Operation::FsMountpoint, ErrorKind::Unavailable));
+}
+
+#[test]
 fn without_a_manager_nobody_need_be_registered() {
     let mut sysbox = Sysbox::new(id(), Ports::default());
     let converted =

@@ -1,12 +1,16 @@
 //! The order of calls, and what each tells the fs daemon.
 
-use std::{os::fd::AsFd, time::Duration};
+use std::{
+    os::fd::AsFd,
+    task::{Context, Waker},
+    time::Duration,
+};
 
 use mockall::predicate::eq;
 use pollster::block_on;
 
 use super::*;
-use crate::{MockFsPort, MockSeccompPort};
+use crate::{MockFsPort, MockSeccompPort, Sysbox, session::Ports};
 
 fn id() -> ContainerId {
     "c1".parse().expect("valid")
@@ -51,6 +55,40 @@ fn get_config_remembers_the_mountpoint() {
     assert_eq!(fs.mountpoint(), None);
     assert_eq!(block_on(fs.get_config()).expect("answered"), &path("/var/lib/sysboxfs"));
     assert_eq!(fs.mountpoint(), Some(&path("/var/lib/sysboxfs")));
+}
+
+fn answering(kind: ErrorKind) -> MockFsPort {
+    let mut port = MockFsPort::new();
+    let answer = move || Err(PortError::new(Operation::FsMountpoint, kind, "no"));
+    port.expect_mountpoint().times(1).returning(answer);
+    port
+}
+
+#[test]
+fn a_daemon_that_emulates_nothing_is_as_if_it_were_not_there_from_then_on() {
+    let ports = || (Some(Arc::new(answering(ErrorKind::Unimplemented)) as _), None);
+    let (port, seccomp) = ports();
+    let mut asked = Fs::new(id(), port, seccomp);
+    assert!(block_on(asked.get_config()).expect_err("none").is_unimplemented());
+    let (port, _) = ports();
+    let mut found = Fs::new(id(), port, Some(Arc::new(MockSeccompPort::new())));
+    assert_eq!(block_on(found.find_mountpoint()).expect("an answer"), None);
+    for mut fs in [asked, found, Fs::new(id(), None, None)] {
+        assert!(!fs.enabled() && !fs.takes_seccomp());
+        assert_eq!(block_on(fs.find_mountpoint()).expect("nobody is asked"), None);
+        assert!(matches!(block_on(fs.pre_register(&spec())), Err(SessionError::Disabled { .. })));
+        block_on(fs.unregister()).expect("nothing to undo");
+    }
+}
+
+#[test]
+fn a_daemon_that_fails_to_tell_where_its_files_are_stays_to_be_asked() {
+    for kind in [ErrorKind::Unavailable, ErrorKind::Internal, ErrorKind::Unknown, ErrorKind::NotFound] {
+        let mut fs = fs(answering(kind));
+        let error = block_on(fs.find_mountpoint()).expect_err("no answer");
+        assert_eq!(error.port_error().map(|error| error.kind), Some(kind));
+        assert!(fs.enabled());
+    }
 }
 
 #[test]
@@ -143,4 +181,48 @@ fn the_seccomp_descriptor_is_handed_over_with_pid_and_container() {
     let without = Fs::new(id(), None, None);
     let error = block_on(without.send_seccomp_init(42, descriptor.as_fd()));
     assert!(matches!(error, Err(SessionError::Disabled { operation: Operation::SendSeccompInit, .. })));
+}
+
+/// A daemon that takes a container and then does not answer.
+#[derive(Debug, Default)]
+struct Unanswered(std::sync::Mutex<Vec<ContainerId>>);
+
+#[async_trait::async_trait]
+impl FsPort for Unanswered {
+    async fn mountpoint(&self) -> Result<AbsPath, PortError> {
+        std::future::pending().await
+    }
+
+    async fn pre_register(&self, container: &ContainerData) -> Result<(), PortError> {
+        self.0.lock().expect("not poisoned").push(container.id.clone());
+        std::future::pending().await
+    }
+
+    async fn register(&self, _: &ContainerData) -> Result<(), PortError> {
+        std::future::pending().await
+    }
+
+    async fn update(&self, _: &ContainerData) -> Result<(), PortError> {
+        std::future::pending().await
+    }
+
+    async fn unregister(&self, container: &ContainerData) -> Result<(), PortError> {
+        self.0.lock().expect("not poisoned").retain(|id| *id != container.id);
+        Ok(())
+    }
+}
+
+#[test]
+fn what_a_dropped_call_left_is_not_remembered_and_undone_by_purge() {
+    let daemon = Arc::new(Unanswered::default());
+    let known = || daemon.0.lock().expect("not poisoned").len();
+    let mut sysbox = Sysbox::new(id(), Ports { fs: Some(daemon.clone()), ..Ports::default() });
+    let spec = spec();
+    let mut call = Box::pin(sysbox.fs.pre_register(&spec));
+    assert!(call.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    drop(call);
+    block_on(sysbox.teardown()).expect("nothing is remembered");
+    assert_eq!(known(), 1);
+    block_on(sysbox.purge()).expect("asked whatever is remembered");
+    assert_eq!(known(), 0);
 }

@@ -158,6 +158,34 @@ fn the_cloned_rootfs_is_remembered_and_chowned_only_after_it_was_cloned() {
 }
 
 #[test]
+fn a_second_clone_keeps_what_is_known_of_its_owners() {
+    let mut port = registering(ContainerConfig::default());
+    port.expect_clone_rootfs().times(2).returning(|_| Ok(path("/clone")));
+    port.expect_clone_rootfs().times(1).returning(|_| Ok(path("/another")));
+    port.expect_chown_cloned_rootfs().returning(|_, _| Ok(()));
+    let mut mgr = registered(port);
+    block_on(mgr.clone_rootfs()).expect("taken");
+    block_on(mgr.chown_cloned_rootfs(IdOffsets::default())).expect("taken");
+    assert_eq!(block_on(mgr.clone_rootfs()).expect("taken"), path("/clone"));
+    assert!(mgr.is_cloned_rootfs_chowned());
+    block_on(mgr.clone_rootfs()).expect("taken");
+    assert!(!mgr.is_cloned_rootfs_chowned(), "nothing is known of another clone");
+}
+
+#[test]
+fn ids_that_no_container_can_have_are_not_taken_from_the_manager() {
+    for (uid, gid) in [(0, 1), (1, 0), (u32::MAX, 1), (1, u32::MAX), (u32::MAX - 1_000, 1)] {
+        let mut port = registering(ContainerConfig::default());
+        let lie = Subids { uid: HostUid(uid), gid: HostGid(gid) };
+        port.expect_alloc_subids().returning(move |_| Ok(lie));
+        let size = NonZeroU32::new(1_001).expect("not 0");
+        let error = block_on(registered(port).req_subid(size)).expect_err("they are no ids of a container");
+        assert!(matches!(&error, SessionError::WrongIds { answered, .. } if *answered == lie), "{error}");
+        assert!(error.to_string().contains(&format!("user ids from {uid} and group ids from {gid} on")));
+    }
+}
+
+#[test]
 fn requests_reach_the_manager_as_asked() {
     let mut port = registering(ContainerConfig::default());
     let subids = Subids { uid: HostUid(231_072), gid: HostGid(500_000) };
@@ -196,11 +224,20 @@ fn unregister_is_done_when_the_manager_knows_the_container_no_longer_or_as_stopp
         block_on(mgr.unregister()).expect("done");
         block_on(mgr.unregister()).expect("a second time nobody is asked");
     }
-    let mut port = registering(ContainerConfig::default());
-    port.expect_unregister().returning(|_| Err(refusal(Operation::Unregister, ErrorKind::Unavailable)));
-    let mut mgr = registered(port);
-    assert!(block_on(mgr.unregister()).is_err());
-    assert!(mgr.is_registered(), "what failed can be tried again");
+}
+
+#[test]
+fn an_unregister_that_failed_is_no_stop_and_can_be_tried_again() {
+    for kind in [ErrorKind::Internal, ErrorKind::PermissionDenied, ErrorKind::Unavailable] {
+        let mut port = registering(ContainerConfig::default());
+        port.expect_unregister().times(1).returning(move |_| Err(refusal(Operation::Unregister, kind)));
+        port.expect_unregister().times(1).returning(|_| Ok(()));
+        let mut mgr = registered(port);
+        block_on(mgr.unregister()).expect_err("failed");
+        assert!(mgr.is_registered());
+        block_on(mgr.unregister()).expect("done by now");
+        assert!(!mgr.is_registered());
+    }
 }
 
 #[test]

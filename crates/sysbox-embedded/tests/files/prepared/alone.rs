@@ -1,14 +1,22 @@
 //! Sources of one container.
 
-use std::{fs, os::unix::fs::lchown, process::Command, slice::from_ref};
+use std::{ffi::CStr, fs, os::unix::fs::lchown, process::Command, slice::from_ref};
 
-use sysbox_core::{ErrorKind, HostPort, host::Feature};
+use pollster::block_on;
+use rustix::{
+    fs::{XattrFlags, lgetxattr, lsetxattr},
+    mount::{MountFlags, mount, mount_remount},
+};
+use sysbox_core::{ErrorKind, HostPort, MgrPort as _, host::Feature};
 use sysbox_host::mount_namespace::detach_below;
 
 use super::{assert_shifted, leave_shifted, prepare};
 use crate::support::{Host, Place, id, kind, owner, record, remove, snapshot, start, stop};
 
 const USER: u32 = 1000;
+
+/// The attribute that has the record of a shift.
+const RECORD: &CStr = c"trusted.sysbox.shift";
 
 #[test]
 fn a_source_that_takes_no_id_mapping_is_the_containers_roots_until_it_stops() {
@@ -127,6 +135,32 @@ fn a_stopped_container_is_given_no_sources_and_an_unknown_one_neither() {
     assert_eq!(kind(prepare(&mgr, "c", first, &[])), ErrorKind::FailedPrecondition);
     assert_eq!(kind(prepare(&mgr, "c", first, &[&source])), ErrorKind::FailedPrecondition);
     assert_eq!(owner(&source, ""), (USER, USER));
+}
+
+#[test]
+fn a_stop_that_cannot_shift_back_is_not_answered_as_a_stop_that_was_done_before() {
+    let place = Place::new();
+    let disk = place.dir("disk");
+    mount("tmpfs", disk.as_path(), "tmpfs", MountFlags::empty(), None).expect("run as root");
+    let (mgr, source) = (place.open(Host::without_id_mapping()), place.tree("disk/source", USER));
+    let before = snapshot(&source);
+    let unregister = || kind(block_on(mgr.unregister(&id("c"))));
+    let first = start(&mgr, "c", "/usr");
+    prepare(&mgr, "c", first, &[&source]).expect("prepared");
+    let mut on_record = [0; 256];
+    let length = lgetxattr(source.as_path(), RECORD, &mut on_record).expect("shifted");
+    let put = |record: &[u8]| {
+        lsetxattr(source.as_path(), RECORD, record, XattrFlags::REPLACE).expect("run as root");
+    };
+    put(b"no record");
+    assert_eq!([unregister(), unregister()], [ErrorKind::Internal; 2]);
+    put(&on_record[..length]);
+    mount_remount(disk.as_path(), MountFlags::RDONLY, "").expect("tmpfs");
+    assert_eq!([unregister(), unregister()], [ErrorKind::Internal; 2]);
+    assert_shifted(&source, first);
+    mount_remount(disk.as_path(), MountFlags::empty(), "").expect("tmpfs");
+    assert_eq!(unregister(), ErrorKind::FailedPrecondition, "what was begun is done by now");
+    assert_eq!(snapshot(&source), before);
 }
 
 #[test]

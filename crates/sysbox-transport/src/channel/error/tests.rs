@@ -131,7 +131,7 @@ fn only_what_was_not_taken_is_sent_again_and_what_was_lost_if_that_changes_nothi
 #[test]
 fn without_a_runtime_the_way_out_is_named() {
     let error = port_error(CallError::NoRuntime { protocol: "gRPC" });
-    assert_eq!(error.kind, ErrorKind::FailedPrecondition);
+    assert_eq!(error.kind, ErrorKind::Internal, "it says nothing of the container's state");
     assert!(error.message.contains("sysbox::blocking::wait"), "{error}");
 }
 
