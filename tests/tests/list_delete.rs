@@ -79,7 +79,7 @@ fn what_a_dead_runtime_left_of_a_stopped_container_needs_no_force() {
     let init = rustix::process::Pid::from_raw(init.expect("it runs")).expect("a pid");
     let pidfd = rustix::process::pidfd_open(init, rustix::process::PidfdFlags::empty()).expect("it runs");
     run.kill();
-    rustix::process::pidfd_send_signal(&pidfd, rustix::process::Signal::KILL).expect("it runs");
+    rustix::process::pidfd_send_signal(&pidfd, Signal::KILL).expect("it runs");
     let mut gone = [rustix::event::PollFd::new(&pidfd, rustix::event::PollFlags::IN)];
     rustix::event::poll(&mut gone, None).expect("it ends");
     assert_eq!(site.row(&id)["status"], "stopped");
