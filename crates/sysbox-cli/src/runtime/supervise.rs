@@ -32,6 +32,11 @@ pub(crate) fn supervise(
     signals: &mut Signals,
 ) -> anyhow::Result<std::process::ExitCode> {
     let init = Pid::from_raw(init).context("the init process has no pid")?;
+    if let Some(terminal) = &mut terminal {
+        // Signals that told of another size, or of a stop, were taken while the container was made.
+        terminal.resize()?;
+        terminal.go_on();
+    }
     let mut looked = Instant::now();
     let mut sent = signal_set(SIGKILL);
     loop {
