@@ -146,28 +146,25 @@ fn program(process: &Process) -> Result<(), SpecError> {
     if args.first().is_none_or(String::is_empty) {
         return Err(SpecError::new("process.args", "empty", "its first element is the program to run"));
     }
-    match args.iter().position(|argument| argument.contains('\0')) {
-        Some(nth) => Err(SpecError::new(
-            format!("process.args[{nth}]"),
-            format!("{:?}", args[nth]),
-            "no program can be given a NUL byte",
-        )),
-        None => Ok(()),
-    }
+    each("process.args", args, "no program can be given a NUL byte", |text| !text.contains('\0'))
 }
 
 fn environment(process: &Process) -> Result<(), SpecError> {
-    let is_variable = |text: &str| {
-        let named = text.split_once('=').is_some_and(|(name, _)| !name.is_empty());
-        named && !text.contains('\0')
-    };
     let variables = process.env().as_deref().unwrap_or_default();
-    match variables.iter().position(|variable| !is_variable(variable)) {
-        Some(nth) => Err(SpecError::new(
-            format!("process.env[{nth}]"),
-            format!("{:?}", variables[nth]),
-            "a variable is NAME=VALUE, without a NUL byte",
-        )),
+    each("process.env", variables, "a variable is NAME=VALUE, without a NUL byte", |text| {
+        text.split_once('=').is_some_and(|(name, _)| !name.is_empty()) && !text.contains('\0')
+    })
+}
+
+/// Refuses the first of these texts that does not keep the rule.
+fn each(
+    field: &str,
+    texts: &[String],
+    rule: &'static str,
+    keeps: impl Fn(&str) -> bool,
+) -> Result<(), SpecError> {
+    match texts.iter().enumerate().find(|(_, text)| !keeps(text)) {
+        Some((nth, text)) => Err(SpecError::new(format!("{field}[{nth}]"), format!("{text:?}"), rule)),
         None => Ok(()),
     }
 }
